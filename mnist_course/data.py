@@ -10,7 +10,6 @@ __all__ = ['FULL', 'EXPECTED', 'FOLDERS', 'TIMEOUT', 'DataError', 'NotHere', 're
 # %% ../nbs/00_data.ipynb #e1fec603
 import hashlib, os, shutil, tarfile, tempfile, warnings, zlib
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -55,8 +54,7 @@ def load_images(
         raise DataError(f"{folder} is not a folder: give the folder that holds the images.")
     images = sorted(folder.glob("*.png"), key=_by_number)
     if not images: raise DataError(f"{folder} holds no PNG files: give the folder that does.")
-    with ThreadPoolExecutor() as pool: arrays = list(pool.map(read_image, images))
-    return torch.from_numpy(np.stack(arrays))
+    return torch.from_numpy(np.stack([read_image(file) for file in images]))
 
 # %% ../nbs/00_data.ipynb #0996f3e9
 def _digit_folders(path:Path)->dict:
@@ -212,7 +210,7 @@ def unpack(
         raise DataError(f"{archive} holds no folder {folder.name}: it is another archive, get "
                         f"the one named {folder.name}.tgz.")
 
-def _progress(items, what): return tqdm(items, desc=what, mininterval=1, leave=False)
+def _progress(items, what): return tqdm(items, desc=what, delay=1, leave=False)
 
 # %% ../nbs/00_data.ipynb #13c27f68
 def _from_archives(name:str, folder:Path)->None:

@@ -57,9 +57,8 @@ PUBLISHED = {
 class Experiment:
     "Something to measure: a function of a data folder and a seed, and what to say about it."
     key:str                 # "module.name", such as "sgd.linear"
-    run:Callable            # run(path, seed) -> {figure: number}
+    run:Callable            # run(path, seed) -> {figure: number}, with "n_valid" among them
     data:str                # "tiny", "sample" or "full"
-    n_valid:Callable        # n_valid(path): how many images an accuracy is counted on
     seeds:int = 5           # how many seeds to measure
     method:str = ""         # a rung of the ladder is named by its method;
     adds:str = ""           # and what it adds to the rung below
@@ -178,8 +177,9 @@ def measure(
         start = time.perf_counter()
         runs.append(exp.run(path, seed))
         seconds.append(time.perf_counter() - start)
-    one_image = 1/exp.n_valid(path)
-    figures = {f: asdict(summarise([float(r[f]) for r in runs], one_image)) for f in runs[0]}
+    one_image = 1/runs[0]["n_valid"]
+    figures = {figure: asdict(summarise([float(r[figure]) for r in runs], one_image))
+               for figure in runs[0] if figure != "n_valid"}
     return dict(figures=figures, seconds=statistics.median(seconds), dataset=dataset,
                 method=exp.method, adds=exp.adds, figure=exp.figure, published=exp.published,
                 versions={p: version(p) for p in ("torch", "fastai", "numpy")},
@@ -208,7 +208,6 @@ def check(
     key:str,       # such as "sgd.linear.accuracy"
     value:float,   # what this run gave
     ledger:Ledger, # from `load`
-    better_ok:bool=True, # is a figure above the interval welcome?
 )->None:
     "Print `value` beside the ledger's figure; an `AssertionError` if it lies outside the interval."
     value, known = float(value), ledger[key]
@@ -216,7 +215,7 @@ def check(
     said = (f"{value:.4f} on {ledger.records[key.rpartition('.')[0]]['dataset']}; "
             f"ledger {known.mean:.4f} ± {known.std:.4f} over {known.n_seeds} "
             f"{'seed' if known.n_seeds == 1 else 'seeds'}")
-    if value < low or (value > high and not better_ok):
+    if not low <= value <= high:
         raise AssertionError(
             f"{key} came to {said}; one more run should lie between {low:.4f} and {high:.4f}. "
             "Look for what changed: code, data, settings or versions.")
@@ -264,7 +263,7 @@ def results(
 
 # %% ../nbs/api/ledger.ipynb #1a9ab7a8
 def quoted(
-    name:str,      # a ledger key, perhaps with `.std`, `.min`, `.max`; `….seconds`; `published.…`
+    name:str,      # a ledger key, perhaps with `.std` `.min` `.max`; `….seconds`; `published.…`
     ledger:Ledger, # from `load`
 )->float:          # the number that the text should show
     "The number that a comment in the prose stands for; a `KeyError` if there is none."
