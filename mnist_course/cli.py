@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['LESSONS', 'project_folder', 'lessons', 'LessonError', 'run_notebook', 'fetch', 'course', 'print_ladder',
-           'measure_ledger', 'parser', 'main']
+           'measure_ledger', 'requote_lessons', 'parser', 'main']
 
-# %% ../nbs/api/cli.ipynb #242a2882
-import argparse, importlib, os, sys, time, warnings
+# %% ../nbs/api/cli.ipynb #6f782bb5
+import argparse, importlib, json, os, sys, time, warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 from . import ledger
 from .data import DataError, get_data, source_of
 
-# %% ../nbs/api/cli.ipynb #e602ddc9
-LESSONS = ("data", "pixel_similarity", "sgd")
+# %% ../nbs/api/cli.ipynb #09d5b3d0
+LESSONS = ("data", "pixel_similarity", "sgd", "optim", "learner", "relu_net")
 
 def project_folder()->Path:
     "The clone we stand in or below; a `DataError` elsewhere, since a wheel brings no notebooks."
@@ -131,6 +131,23 @@ def measure_ledger(
                                 for f, v in record["figures"].items())
             print(f"{dataset:8} {key:28} {record['seconds']:6.1f} s a seed: {figures}", flush=True)
 
+# %% ../nbs/api/cli.ipynb #10eecb0f
+def requote_lessons()->list[str]: # names of the notebooks that changed
+    "Write the ledger's figures into the prose of every notebook."
+    known, changed = ledger.load(), []
+    for nb in sorted((project_folder()/"nbs").rglob("[!.]*.ipynb")):
+        book = json.loads(nb.read_text(encoding="utf-8"))
+        prose = [cell for cell in book["cells"] if cell["cell_type"] == "markdown"]
+        before = ["".join(cell["source"]) for cell in prose]
+        after = [ledger.requote(text, known) for text in before]
+        if before == after: continue
+        for cell, text in zip(prose, after, strict=True):
+            cell["source"] = text.splitlines(keepends=True)
+        text = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+        nb.write_text(text, encoding="utf-8")
+        changed.append(nb.name)
+    return changed
+
 # %% ../nbs/api/cli.ipynb #7057cf3b
 def parser()->argparse.ArgumentParser:
     "The words that `mnist_course` understands."
@@ -144,6 +161,7 @@ def parser()->argparse.ArgumentParser:
     measure = words.add_parser("ledger", help="measure the experiments again, over several seeds")
     measure.add_argument("which", nargs="?", default="", help="only keys named so, such as sgd")
     words.add_parser("ladder", help="print the ladder from the ledger")
+    words.add_parser("requote", help="write the ledger's figures into the lessons' prose")
     return top
 
 # %% ../nbs/api/cli.ipynb #d2d99828
@@ -158,6 +176,7 @@ def main(
         elif said.word == "course": course(said.which)
         elif said.word == "ledger": measure_ledger(said.which)
         elif said.word == "ladder": print_ladder(ledger.load())
+        elif said.word == "requote": print("changed:", ", ".join(requote_lessons()) or "nothing")
         else:
             for nb in lessons(said.which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
     except DataError as e: return _complain(e, 2)

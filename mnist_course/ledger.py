@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['PUBLISHED', 'EXPERIMENTS', 'DATASETS', 'Published', 'Experiment', 'experiment', 'Measured', 'summarise',
            'ledger_file', 'Ledger', 'load', 'machine', 'measure', 'save', 'check', 'ladder', 'as_markdown', 'results',
-           'quoted']
+           'quoted', 'requote']
 
-# %% ../nbs/api/ledger.ipynb #785379fc
-import json, os, platform, statistics, time
+# %% ../nbs/api/ledger.ipynb #7ed81655
+import json, os, platform, re, statistics, time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -272,3 +272,17 @@ def quoted(
     if last == "seconds" and head in ledger.records: return ledger.seconds(head)
     if last in ("mean", "std", "min", "max"): return getattr(ledger[head], last)
     return ledger[name].mean
+
+# %% ../nbs/api/ledger.ipynb #60354872
+_FIGURE = re.compile(r"(\d+(?:\.(\d+))?)(\s?%)?<!-- ([\w.]+) -->")
+
+def requote(
+    text:str,      # Markdown with commented figures
+    ledger:Ledger, # from `load`
+)->str:            # the same with every commented figure as the ledger has it
+    "Bring the figures of a text up to date; a comment that names nothing is a `KeyError`."
+    def replace(match):
+        shown, decimals, percent, name = match.groups()
+        value = quoted(name, ledger)*(100 if percent else 1)
+        return f"{value:.{len(decimals or '')}f}{percent or ''}<!-- {name} -->"
+    return _FIGURE.sub(replace, text)

@@ -8,6 +8,7 @@ __all__ = ['l1_distance', 'l2_distance', 'PixelSimilarity', 'right_share', 'meas
 
 # %% ../nbs/01_pixel_similarity.ipynb #fba312ae
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 
 from .data import as_rows, hold_out, load_split
@@ -51,19 +52,22 @@ class PixelSimilarity:
         self.means = torch.stack([rows[labels == d].mean(0) for d in self.digits])
         return self
 
-    def to_means(self,
-        images:Tensor, # grey values, uint8, (n, h, w)
-    )->Tensor:         # (n, c), a column for each of `digits`
-        "Distance of each image to each digit's mean."
-        if self.means is None: raise RuntimeError("There are no means yet: call fit first.")
-        rows = as_rows(images)
-        return torch.stack([self.distances[self.norm](rows, mean) for mean in self.means], 1)
+# %% ../nbs/01_pixel_similarity.ipynb #d75c006a
+@patch
+def to_means(self:PixelSimilarity,
+    images:Tensor, # grey values, uint8, (n, h, w)
+)->Tensor:         # (n, c), a column for each of `digits`
+    "Distance of each image to each digit's mean."
+    if self.means is None: raise RuntimeError("There are no means yet: call fit first.")
+    rows = as_rows(images)
+    return torch.stack([self.distances[self.norm](rows, mean) for mean in self.means], 1)
 
-    def predict(self,
-        images:Tensor, # grey values, uint8, (n, h, w)
-    )->Tensor:         # digits, int64, (n,)
-        "The digit of the nearest mean."
-        return self.digits[self.to_means(images).argmin(1)]
+@patch
+def predict(self:PixelSimilarity,
+    images:Tensor, # grey values, uint8, (n, h, w)
+)->Tensor:         # digits, int64, (n,)
+    "The digit of the nearest mean."
+    return self.digits[self.to_means(images).argmin(1)]
 
 # %% ../nbs/01_pixel_similarity.ipynb #5ed24dd3
 def right_share(
