@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'EXPERIMENTS', 'DATASETS', 'Published', 'Experiment', 'experiment', 'Measured', 'summarise',
-           'ledger_file', 'Ledger', 'load', 'machine', 'measure', 'save', 'check', 'ladder', 'as_markdown', 'results',
-           'quoted', 'requote']
+           'ledger_file', 'Ledger', 'load', 'machine', 'measure', 'save', 'lesson_seconds', 'save_lesson_seconds',
+           'check', 'ladder', 'as_markdown', 'results', 'quoted', 'requote']
 
 # %% ../nbs/api/ledger.ipynb #7ed81655
 import json, os, platform, re, statistics, time
@@ -26,11 +26,12 @@ class Published:
 
 # %% ../nbs/api/ledger.ipynb #38ec6de4
 _BOOK = "Howard & Gugger, Deep Learning for Coders, ch. 4"
+_LECUN = "LeCun et al. 1998"
 _A = "write-up A: Creating & Training a Neural Network From Scratch"
 _B = "write-up B: Building a neural network from scratch (lesson summary)"
 _D = "write-up D: Neural Network Foundations (Isaac Flath)"
-_LECUN = "LeCun et al. 1998"
 
+# %% ../nbs/api/ledger.ipynb #660c96cc
 PUBLISHED = {
     "book.l1": Published(0.9514, _BOOK),
     "book.l1_threes": Published(0.9168, _BOOK),
@@ -197,11 +198,29 @@ def save(
     every = _read(file)
     merged = {**every.get(dataset, {}), **records}
     keys = [k for k in order if k in merged] or list(merged)
-    every[dataset] = {k: merged[k] for k in keys}
+    return _write(file, {**every, dataset: {k: merged[k] for k in keys}})
+
+def _write(file:Path, every:dict)->Path:
     half = file.with_suffix(".part")
-    half.write_text(json.dumps({d: every[d] for d in DATASETS if d in every}, indent=1) + "\n",
-                    encoding="utf-8")
+    half.write_text(json.dumps(every, indent=1, sort_keys=False) + "\n", encoding="utf-8")
     return half.replace(file)
+
+# %% ../nbs/api/ledger.ipynb #ba04af44
+def lesson_seconds(
+    file:Path=None, # the package's own ledger if not given
+)->dict:            # notebook's name without ending -> seconds
+    "How long each lesson took when it was last timed on MNIST."
+    return _read(file or ledger_file()).get("lessons", {}).get("seconds", {})
+
+def save_lesson_seconds(
+    seconds:dict,   # notebook's name without ending -> seconds
+    file:Path=None, # the package's own ledger if not given
+)->Path:            # the file written
+    "Put the lessons' times into the ledger."
+    file = file or ledger_file()
+    timed = dict(seconds={k: round(v, 1) for k, v in seconds.items()}, machine=machine(),
+                 date=time.strftime("%Y-%m-%d"))
+    return _write(file, {**_read(file), "lessons": timed})
 
 # %% ../nbs/api/ledger.ipynb #edab713b
 def check(

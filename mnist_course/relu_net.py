@@ -5,7 +5,9 @@
 # %% auto #0
 __all__ = ['collapse', 'relu_net', 'measure_relu', 'measure_default_start', 'fit_odd', 'measure_odd', 'measure_tiny']
 
-# %% ../nbs/05_relu_net.ipynb #390c9446
+# %% ../nbs/05_relu_net.ipynb #8965ffe1
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -67,6 +69,7 @@ def fit_odd(
     model:nn.Module, # rows (bs, 784) -> scores (bs, 1)
     n_epochs:int=5,  # rounds through the images
     seed:int=0,      # for the images held out and the order of the rest
+    hooks:Iterable=(), # told at each of the Learner's moments
 )->Learner:
     "Train a model to tell odd digits from even ones; a fifth of the images judges it."
     xt, yt, xv, yv = hold_out(images, labels, seed=seed)
@@ -74,7 +77,8 @@ def fit_odd(
     train = Batches(as_rows(xt), (yt % 2).float()[:, None], 64, shuffle=True, generator=g)
     valid = Batches(as_rows(xv), (yv % 2).float()[:, None], 4096)
     loss = F.binary_cross_entropy_with_logits
-    return Learner((train, valid), model, loss, lr=.1, metrics=[batch_accuracy]).fit(n_epochs)
+    learn = Learner((train, valid), model, loss, lr=.1, metrics=[batch_accuracy], hooks=hooks)
+    return learn.fit(n_epochs)
 
 # %% ../nbs/05_relu_net.ipynb #be5a4cc3
 @experiment("relu_net.odd", data="full", seeds=3)

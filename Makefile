@@ -1,0 +1,61 @@
+# mnist_course: `make help` lists what there is. Every target sets up what it needs, once.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+# A wheel is proven anew only when something that goes into it has changed.
+SHIPPED := $(wildcard mnist_course/*.py mnist_course/*.json) settings.ini setup.py pyproject.toml README.md
+
+.DEFAULT_GOAL := help
+.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger readme clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+
+$(READY): settings.ini setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11 to 3.13 is needed, and $(PYTHON) is {v[0]}.{v[1]}: name another, such as make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[course,dev]'
+	@touch $(READY)
+
+course: $(READY) ## run every lesson in order and print the ladder
+	$(BIN)/mnist_course course
+
+test: test-notebooks test-suite test-wheel ## everything that says the course is right
+
+test-notebooks: $(READY) ## run the notebooks' own tests
+	$(BIN)/mnist_course data
+	$(BIN)/nbdev_test --n_workers 2
+
+test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
+	$(BIN)/ruff check
+	$(BIN)/python -m pytest
+
+test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
+
+_run/wheel.ok: $(SHIPPED) tests/wheel.py
+	$(BIN)/python tests/wheel.py
+	@touch $@
+
+lab: $(READY) ## open the course in JupyterLab
+	$(BIN)/jupyter lab nbs/index.ipynb
+
+data: $(READY) ## fetch MNIST, or the stand-in, and say where it is
+	$(BIN)/mnist_course data
+
+run: $(READY) ## run one lesson and keep its outputs: make run NB=02
+	$(if $(NB),,$(error Name the lesson: make run NB=02))
+	$(BIN)/mnist_course run $(NB)
+	$(BIN)/nbdev_clean
+
+ledger: $(READY) ## measure every figure again (a while), then put it into the prose
+	$(BIN)/mnist_course ledger
+	$(BIN)/mnist_course ledger --lessons
+	$(BIN)/mnist_course requote
+
+readme: $(READY) ## make README.md from nbs/index.ipynb
+	$(BIN)/mnist_course readme
+
+clean: ## remove what was made at run time, but not the data
+	rm -rf $(VENV) _run _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
