@@ -56,6 +56,7 @@ ledger: $(READY) ## measure every figure again (a while), then put it into the p
 
 readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/mnist_course readme
+	$(BIN)/nbdev_clean
 
 clean: ## remove what was made at run time, but not the data
 	rm -rf $(VENV) _run _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
