@@ -29,7 +29,7 @@ class BasicOptim:
     def step(self, *args, **kwargs)->None:
         "Move every parameter that has a gradient; arguments are accepted and ignored."
         for p in self.params:
-            if p.grad is not None: p.data -= p.grad.data*self.lr
+            if p.grad is not None: p.data -= p.grad*self.lr
 
     def zero_grad(self, *args, **kwargs)->None:
         "Forget the gradients; arguments are accepted and ignored."

@@ -6,7 +6,8 @@
 __all__ = ['threes_and_sevens', 'init_params', 'linear', 'mnist_loss', 'Batches', 'train_epoch', 'batch_accuracy',
            'validate_epoch', 'batch_size', 'fit_linear', 'measure_linear', 'measure_large_start', 'measure_in_order']
 
-# %% ../nbs/02_manual_sgd.ipynb #bc6091d5
+# %% ../nbs/02_manual_sgd.ipynb #9efbf862
+import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Batches:
         if bs < 1: raise ValueError(f"A batch holds at least one image, not {bs}.")
         self.x, self.y, self.bs, self.shuffle, self.generator = x, y, bs, shuffle, generator
 
-    def __len__(self)->int: return -(-len(self.x)//self.bs)
+    def __len__(self)->int: return math.ceil(len(self.x)/self.bs)
 
     def __iter__(self)->Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
@@ -96,9 +97,9 @@ def train_epoch(
     for xb, yb in dl:
         loss = loss_func(model(xb), yb)
         loss.backward()
-        for p in params:
-            p.data -= p.grad*lr
-            p.grad.zero_()
+        for param in params:
+            param.data -= param.grad*lr
+            param.grad.zero_()
         total, n = total + loss.item()*len(xb), n + len(xb)
     return total/n
 
