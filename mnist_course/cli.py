@@ -84,7 +84,9 @@ def _execute(book, nb):
     with tqdm(total=n_code, desc=nb.stem, unit="cell", leave=False, disable=None) as bar:
         def count(cell, **_): bar.update(cell.cell_type == "code")
         place = {"metadata": {"path": str(nb.parent)}}
-        try: NotebookClient(book, timeout=1800, resources=place, on_cell_executed=count).execute()
+        client = NotebookClient(book, timeout=1800, resources=place, on_cell_executed=count,
+                                extra_arguments=["--IPKernelApp.log_level=40"]) # errors only
+        try: client.execute()
         except CellExecutionError as e:
             what = f"{e.ename}: {e.evalue}\n\n{e.traceback}"
             raise LessonError(f"{nb.name} stopped with {what}") from e
@@ -150,7 +152,9 @@ def print_ladder(
     rows = ledger.ladder(known, this_run)
     name = {"mnist": "MNIST", "standin": "the STAND-IN, not MNIST (published figures are MNIST's)"}
     print(f"The ladder, on {name[known.dataset]}\n")
-    if rows: print(pd.DataFrame(rows).to_string(index=False, justify="left"))
+    table = pd.DataFrame(rows)
+    left = {c: f"{{:<{max(map(len, table[c]))}}}".format for c in table}
+    if rows: print(table.to_string(index=False, justify="left", formatters=left))
     else: print("It has no rungs yet: measure them with `mnist_course ledger`.")
 
 # %% ../nbs/api/cli.ipynb #1b49fa64
