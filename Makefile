@@ -38,8 +38,8 @@ _run/wheel.ok: $(SHIPPED) tests/wheel.py
 	$(BIN)/python tests/wheel.py
 	@touch $@
 
-lab: $(READY) ## open the course in JupyterLab
-	$(BIN)/jupyter lab nbs/index.ipynb
+lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)
+	$(BIN)/jupyter lab $(ARGS) nbs/index.ipynb
 
 data: $(READY) ## fetch MNIST, or the stand-in, and say where it is
 	$(BIN)/mnist_course data
