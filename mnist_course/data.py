@@ -345,8 +345,13 @@ def _make_standin(name:str, folder:Path)->None:
 def data_folder()->Path:
     "Where fastai keeps data on this machine: the `data` of FASTAI_HOME, or of ~/.fastai."
     from fastai.data.external import fastai_path
-    try: return fastai_path("data")
-    except OSError as e: raise DataError(_no_place(e.filename, e)) from e
+    home = Path(os.environ.get("FASTAI_HOME", "~/.fastai")).expanduser()
+    try: # fastai writes its settings on first use, and nobody else must read half of them
+        home.mkdir(parents=True, exist_ok=True)
+        with FileLock(home/".mnist_course.lock"): return fastai_path("data")
+    except OSError as e:
+        if (home/"config.ini").exists(): return fastai_path("data") # read-only, but set up before
+        raise DataError(_no_place(home, e)) from e
 
 def _no_place(where, error):
     return (f"{where} cannot be written ({error.strerror or error}): set FASTAI_HOME to a folder "
