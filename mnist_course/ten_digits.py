@@ -45,14 +45,17 @@ def log_softmax(
     shifted = scores - scores.max(1, keepdim=True).values
     return shifted - shifted.exp().sum(1, keepdim=True).log()
 
+def _one_label_each(scores:Tensor, labels:Tensor)->None:
+    if scores.shape[:1] != labels.shape:
+        raise ValueError(f"Scores are {tuple(scores.shape)} and labels {tuple(labels.shape)}: "
+                         "give one label for each row of scores.")
+
 def cross_entropy(
     scores:Tensor, # raw outputs of the last layer, (bs, c)
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # one number, 0 or more
     "Mean surprise at the true labels; a `ValueError` if there is not one label for each row."
-    if scores.shape[:1] != labels.shape:
-        raise ValueError(f"Scores are {tuple(scores.shape)} and labels {tuple(labels.shape)}: "
-                         "give one label for each row of scores.")
+    _one_label_each(scores, labels)
     return -log_softmax(scores)[range(len(labels)), labels].mean() # in each row, its label's column
 
 # %% ../nbs/06_ten_digits.ipynb #1e97941f
@@ -69,9 +72,7 @@ def accuracy(
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # one number from 0 to 1
     "Share of rows whose largest score is the label's."
-    if scores.shape[:1] != labels.shape:
-        raise ValueError(f"Scores are {tuple(scores.shape)} and labels {tuple(labels.shape)}: "
-                         "give one label for each row of scores.")
+    _one_label_each(scores, labels)
     return (scores.argmax(1) == labels).float().mean()
 
 # %% ../nbs/06_ten_digits.ipynb #690677aa
