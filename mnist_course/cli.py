@@ -17,7 +17,7 @@ from .data import FOLDERS, DataError, get_data, source_of
 
 # %% ../nbs/api/cli.ipynb #7ff82a95
 LESSONS = ("data", "pixel_similarity", "sgd", "optim", "learner", "relu_net",
-           "ten_digits", "python_net", "numpy_net", "resnet", "speed")
+           "ten_digits", "python_net", "numpy_net", "resnet", "clinic", "speed", "claims")
 
 def project_folder()->Path:
     "The clone we stand in or below; a `DataError` elsewhere, since a wheel brings no notebooks."
