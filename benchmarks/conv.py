@@ -1,0 +1,194 @@
+"""Convolutional nets: an epoch of ResNet18 and its accuracy, and the seconds to 99.0% and 99.5%.
+
+The stock recipe and PyTorch's example are written out here as their users run them; ours are
+`mnist_course.resnet` and `mnist_course.speed`. A training's output is its accuracy on the testing
+part, so what is compared is that ours is no less accurate. One run's accuracy is luck: where the
+ledger has the same training over several seeds, its mean stands beside the run's.
+"""
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from mnist_course.data import get_data, source_of
+from torch import Tensor, nn
+
+from .timing import Bar, Comparison, Disagreement, Way
+from .work import digits, part_of
+
+STOCK, EXAMPLE = "the stock fastai recipe", "PyTorch's example CNN"
+
+
+@dataclass(frozen=True)
+class Trained:
+    "What a training came to."
+    accuracy: float  # on the testing part, from 0 to 1
+    seconds: float   # of training, its evaluation after it not counted
+    reached: bool = True # did it reach what it was to reach?
+
+
+def wait_for(device: str) -> None:
+    "A GPU is told what to do and does it later: the clock must wait for it."
+    if device.startswith("cuda"): torch.cuda.synchronize()
+
+
+# --- ours: the only lines that know mnist_course.speed and mnist_course.resnet ---
+
+def our_resnet_epoch(device: str, share: float = 1., seed: int = 0) -> Trained:
+    "One epoch of our ResNet18 on all digits, from images in memory."
+    from mnist_course import speed
+    start = time.perf_counter()
+    model = speed.train(speed.resnet(), *part_of(*digits("training"), share), epochs=1,
+                        device=device, seed=seed)
+    wait_for(device)
+    seconds = time.perf_counter() - start
+    return Trained(our_accuracy(model, device), seconds)
+
+
+def our_seconds_to(target: float, device: str, share: float = 1., seed: int = 0) -> Trained:
+    "Our small net, by the recipe that the lesson gives for that accuracy."
+    from mnist_course import speed
+    start = time.perf_counter()
+    model = speed.train(speed.small_net(), *part_of(*digits("training"), share), device=device,
+                        seed=seed, epochs=EPOCHS_TO[target])
+    wait_for(device)
+    seconds = time.perf_counter() - start
+    found = our_accuracy(model, device)
+    return Trained(found, seconds, found >= target)
+
+
+def our_accuracy(model: nn.Module, device: str) -> float:
+    "Share of the testing part that the model reads correctly."
+    from mnist_course import speed
+    return speed.accuracy(model, *digits("testing"), device=device)
+
+
+EPOCHS_TO = {.99: 1, .995: 5} # of the small net
+
+
+# --- the rivals ---
+
+def stock_resnet_epochs(device: str, target: float = 0., most: int = 1) -> Trained:
+    "fastai's own way: loaders over the folder, ResNet18 from nothing, one-cycle at 0.1."
+    from fastai.callback import progress, schedule  # noqa: F401
+    from fastai.losses import CrossEntropyLossFlat
+    from fastai.metrics import accuracy
+    from fastai.vision.all import ImageDataLoaders, resnet18, vision_learner
+    start = time.perf_counter()
+    dls = ImageDataLoaders.from_folder(get_data("full"), train="training", valid="testing",
+                                       device=device)
+    learn = vision_learner(dls, resnet18, pretrained=False, loss_func=CrossEntropyLossFlat(),
+                           metrics=accuracy)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(most, .1)
+    wait_for(device)
+    seconds, found = time.perf_counter() - start, learn.recorder.values[-1][-1]
+    return Trained(found, seconds, found >= target)
+
+
+class ExampleNet(nn.Module):
+    "The net of PyTorch's MNIST example."
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+            nn.Dropout(.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(.5),
+            nn.Linear(128, 10))
+
+    def forward(self, x): return F.log_softmax(self.body(x), dim=1)
+
+
+class Pictures(torch.utils.data.Dataset):
+    "As the example's: each image a PIL picture that is transformed when it is asked for."
+    def __init__(self, images: Tensor, labels: Tensor):
+        from torchvision.transforms import Compose, Normalize, ToTensor
+        self.images, self.labels = images, labels
+        self.transform = Compose([ToTensor(), Normalize((.1307,), (.3081,))])
+
+    def __len__(self): return len(self.labels)
+
+    def __getitem__(self, i):
+        from PIL import Image
+        return self.transform(Image.fromarray(self.images[i].numpy())), int(self.labels[i])
+
+
+def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> Trained:
+    "PyTorch's example with its published settings, until an epoch ends at the target."
+    from torch.utils.data import DataLoader
+    torch.manual_seed(seed)
+    cuda = dict(num_workers=1, pin_memory=True, shuffle=True) if device != "cpu" else {}
+    train = DataLoader(Pictures(*digits("training")), 64, **cuda)
+    test = DataLoader(Pictures(*digits("testing")), 1000)
+    net = ExampleNet().to(device)
+    opt = torch.optim.Adadelta(net.parameters(), lr=1.)
+    falling = torch.optim.lr_scheduler.StepLR(opt, step_size=1, gamma=.7)
+    seconds, found = 0., 0.
+    for _ in range(most):
+        wait_for(device)
+        start = time.perf_counter()
+        net.train()
+        for xb, yb in train:
+            opt.zero_grad()
+            F.nll_loss(net(xb.to(device)), yb.to(device)).backward()
+            opt.step()
+        falling.step()
+        wait_for(device)
+        seconds += time.perf_counter() - start
+        net.eval()
+        with torch.no_grad():
+            right = sum((net(xb.to(device)).argmax(1).cpu() == yb).sum().item() for xb, yb in test)
+        found = right/len(test.dataset)
+        if found >= target: break
+    return Trained(found, seconds, found >= target)
+
+
+# --- the checks and the rows ---
+
+def at_least_as_accurate(outputs: dict) -> None:
+    "Ours must not have bought its speed with accuracy, beyond what 10,000 images can tell."
+    ours, *rivals = outputs.values()
+    n = len(digits("testing")[1])
+    for rival in rivals:
+        noise = 3*(2*rival.accuracy*(1 - rival.accuracy)/n)**.5
+        if ours.accuracy < rival.accuracy - noise:
+            raise Disagreement(f"Ours reads {ours.accuracy:.2%} and the rival "
+                               f"{rival.accuracy:.2%}: faster, but to less.")
+
+
+def reaches(target: float):
+    def check(outputs: dict) -> None:
+        first, *_ = outputs
+        if not outputs[first].reached:
+            raise Disagreement(f"{first} came to {outputs[first].accuracy:.2%}, not {target:.1%}.")
+    return check
+
+
+def _way(name: str, run, **about) -> Way:
+    return Way(name, run, seconds=lambda trained: trained.seconds, **about)
+
+
+def comparisons(quick: bool, device: str) -> list[Comparison]:
+    if quick: return []
+    return [
+        Comparison(
+            "conv.resnet18", "One epoch of ResNet18 on all of MNIST",
+            (_way("resnet, speed", lambda: our_resnet_epoch(device)),
+             _way(STOCK, lambda: stock_resnet_epochs(device), rounds=1,
+                  note="its loaders and its evaluation, one of each, counted")),
+            at_least_as_accurate, "no lower accuracy on the testing part", rounds=2, warm=False,
+            bars=(Bar(STOCK, 3, "the ResNet18 epoch at least 3× faster than stock at no lower "
+                                "accuracy"),)),
+        Comparison(
+            "conv.to99", "Seconds to 99.0% of the testing part",
+            (_way("speed", lambda: our_seconds_to(.99, device)),
+             _way(EXAMPLE, lambda: example_until(.99, device), rounds=1,
+                  note="counted to the end of the first epoch that reaches it")),
+            reaches(.99), "ours reaches 99.0% in every run", rounds=3, warm=False,
+            bars=(Bar(EXAMPLE, 10, "99.0% at least 10× faster than PyTorch's example reaches "
+                                   "it"),)),
+        Comparison(
+            "conv.to995", "Seconds to 99.5% of the testing part",
+            (_way("speed", lambda: our_seconds_to(.995, device)),), reaches(.995),
+            "ours reaches 99.5%", rounds=1, warm=False,
+            note="No rival: PyTorch's example ends its 14 epochs below 99.5%, and the stock "
+                 "recipe its one epoch."),
+    ] if source_of(get_data("full")) == "mnist" else []
