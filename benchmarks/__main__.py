@@ -113,7 +113,12 @@ def main(args: list[str] = None) -> int:
                         help="does everything run? few rounds, small parts, no figure worth a word")
     parser.add_argument("--out", type=Path, default=report.HERE,
                         help="where results.json, README.md and plots go; benchmarks/ if not given")
+    parser.add_argument("--page", action="store_true",
+                        help="measure nothing, make the page and the plots from results.json")
     said = parser.parse_args(args)
+    if said.page:
+        report.write(report.load(said.out/"results.json"), said.out)
+        return 0
     if said.quick and said.out == report.HERE:
         parser.error("--quick measures nothing worth keeping: name a folder with --out.")
     if said.device != "cpu":

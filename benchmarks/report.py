@@ -21,6 +21,9 @@ CURVE_NOTES = {
     "mean.share": "The rows are made as floats, four bytes for each pixel: memory grows with the "
                   "images, and a small part of them stays in the cache.",
     "resnet.share": "The same steps for each batch, so the same seconds for each.",
+    "small.share": "The same steps for each batch; what one epoch costs besides, compiling and "
+                   "the first steps, weighs on the small parts.",
+    "small.bs": "Small batches leave the processor's wide units idle between calls.",
     "linear.bs": "Fewer batches, fewer fixed costs: seconds fall until the work on the images "
                  "themselves is what is left.",
     "python.bs": "The slopes of the weights are made for a whole batch and the weights stepped "
@@ -70,7 +73,8 @@ def way_rows(comparison: dict) -> list[list]:
         n, found = len(way["seconds"]), way.get("ratio")
         spread = f" ({times(way['low'])} to {times(way['high'])})" if found and n > 1 else ""
         rows.append([f"**{way['name']}**" if k == 0 else way["name"], duration(way["median"]), n,
-                     f"{times(found)}{spread}" if found else "1", way["note"]])
+                     f"{times(found)}{spread}" if found else "1",
+                     "; ".join(filter(None, (", ".join(way["outputs"]), way["note"])))])
     return rows
 
 
@@ -148,8 +152,9 @@ def when(results: dict) -> str:
 
 
 def growth_parts(curves: list[dict]) -> list[str]:
-    parts = ["## How cost grows", "Each point is a process of its own. Memory is what the process "
-             "took at its peak above what the imported libraries had taken before. *Power* is the "
+    parts = ["## How cost grows", "Each point is a process of its own. Seconds are for the job "
+             "named; memory is what the process took at its peak above the libraries and the images, "
+             "which lie there as bytes. *Power* is the "
              "exponent that fits the seconds best: 1 is a straight line, 0 no growth at all, -1 "
              "half the seconds for twice as much."]
     for varies, name in PLOTS.items():

@@ -8,6 +8,7 @@ ratios of medians with the smallest and largest ratio that any one round gave.
 import gc
 import multiprocessing
 import os
+import pathlib
 import statistics
 import sys
 import time
@@ -31,6 +32,7 @@ class Way:
     proof: Callable = None          # gives the output to be checked; that of a run if not given
     rounds: int = None              # how many rounds it takes part in; all if not given
     seconds: Callable = None        # output -> seconds, where the work itself knows; else the clock
+    tell: Callable = None           # output -> a few words for the row, such as an accuracy
     note: str = ""                  # what a reader should know about it
 
 
@@ -74,7 +76,7 @@ def measure(comparison: Comparison, clock=time.perf_counter, tell=lambda line: N
     "Check, then time in turn; plain data for the results. A `Disagreement` means no times at all."
     ways = comparison.ways
     if len({way.name for way in ways}) < len(ways): raise ValueError("Two ways share a name.")
-    proofs, seconds = {}, {way.name: [] for way in ways}
+    proofs, seconds, words = {}, {way.name: [] for way in ways}, {way.name: [] for way in ways}
     for way in ways:
         if way.proof: proofs[way.name] = way.proof()
         elif comparison.warm: proofs[way.name] = once(way, clock)[0]
@@ -85,19 +87,20 @@ def measure(comparison: Comparison, clock=time.perf_counter, tell=lambda line: N
             output, took = once(way, clock)
             seconds[way.name].append(took)
             proofs.setdefault(way.name, output)
+            if way.tell: words[way.name].append(way.tell(output))
             tell(f"  {comparison.key}: round {k + 1}, {way.name}: {took/comparison.per:.4g} s")
         if k == 0: comparison.check(proofs)
     per = {name: [s/comparison.per for s in found] for name, found in seconds.items()}
-    return summary(comparison, per)
+    return summary(comparison, per, words)
 
 
-def summary(comparison: Comparison, seconds: dict[str, list[float]]) -> dict:
+def summary(comparison: Comparison, seconds: dict[str, list[float]], words: dict) -> dict:
     "Medians, ratios and verdicts from the seconds of each round."
     ours = comparison.ways[0].name
     rows = []
     for way in comparison.ways:
         row = {"name": way.name, "median": statistics.median(seconds[way.name]),
-               "seconds": seconds[way.name], "note": way.note}
+               "seconds": seconds[way.name], "outputs": words[way.name], "note": way.note}
         if way.name != ours: row |= ratio(seconds[ours], seconds[way.name])
         rows.append(row)
     return {"key": comparison.key, "work": comparison.work, "checked": comparison.checked,
@@ -118,24 +121,39 @@ def verdict(bar: Bar, rows: list[dict]) -> dict:
     return {"found": found, "met": found >= bar.at_least}
 
 
+def nothing() -> None:
+    "There is nothing to be done."
+
+
 @dataclass(frozen=True)
 class Job:
     "Work to be done in a process of its own, where its peak memory is its own too."
-    run: Callable                  # a module's function, so that it can be sent
+    run: Callable               # a module's function, so that it can be sent; may give its seconds
     settings: dict = field(default_factory=dict)
+    prepare: Callable = nothing # what is there before memory is counted, such as the images
 
-    @staticmethod
-    def touch() -> None:
-        "Use the libraries once, so that their own memory is there before the job's is counted."
-        import torch
-        from mnist_course.data import get_data
-        get_data("full")
-        x = torch.rand(512, 512, requires_grad=True)
-        (x @ x).sum().backward()
+
+def _touch() -> None:
+    "Use the libraries once, so that their own memory is there before the job's is counted."
+    import torch
+    from mnist_course.data import get_data
+    get_data("full")
+    x = torch.rand(512, 512, requires_grad=True)
+    (x @ x).sum().backward()
+
+
+def _forget_peak() -> None:
+    "Count the peak from here on; where the system cannot, it stays that of the whole process."
+    try: open("/proc/self/clear_refs", "w").write("5")
+    except OSError: pass
 
 
 def _peak() -> float:
-    "Largest resident memory of this process so far, in MB."
+    "Largest resident memory of this process, in MB."
+    status = pathlib.Path("/proc/self/status")
+    if status.exists():
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
+        return int(line.split()[1])/2**10
     import resource
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak/2**20 if sys.platform == "darwin" else peak/2**10
@@ -150,22 +168,23 @@ def _do(job: Job, threads: int, pipe) -> None:
     import torch
     torch.set_num_threads(threads)
     warnings.simplefilter("ignore")
-    job.touch()
-    before = _now()
+    _touch()
+    job.prepare()
     gc.collect()
     gc.disable()
-    start = time.perf_counter()
+    _forget_peak()
+    before, start = _now(), time.perf_counter()
     told = job.run(**job.settings)
     seconds = time.perf_counter() - start
     if isinstance(told, float): seconds = told  # the job timed its own core
-    pipe.send({"seconds": seconds, "peak_mb": max(_peak() - before, 0.), "before_mb": before})
+    pipe.send({"seconds": seconds, "peak_mb": max(_peak() - before, 0.)})
 
 
 def alone(job: Job, threads: int = THREADS) -> dict:
-    "Seconds and peak memory, above what the loaded libraries take, of a job in a process alone."
-    # a fresh process forked from one that has only imported the libraries: no leftovers, no wait
+    "Seconds and peak memory, above what was there before, of a job in a process of its own."
+    # forked from a process that has only imported the libraries: no leftovers, no wait
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-    context.set_forkserver_preload(["benchmarks.preload"])
+    if os.name == "posix": context.set_forkserver_preload(["benchmarks.preload"])
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(job, threads, there))
     process.start()
