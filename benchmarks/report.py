@@ -101,7 +101,11 @@ def markdown(results: dict) -> str:
              table(["bar", "needed", "found", ""], bar_rows(results)), note_on_misses(results),
              "## What was compared"]
     for c in comparisons(results):
-        parts += [f"### {c['work']}", f"Checked first: {c['checked']}.",
+        parts.append(f"### {c['work']}")
+        if "refused" in c:
+            parts.append(f"**No times:** {c['refused']}")
+            continue
+        parts += [f"Checked first: {c['checked']}.",
                   table(["way", "median", "rounds", "against ours", ""], way_rows(c)), c["note"]]
     if found := group_of(results, "lessons").get("lessons"):
         rows = [[r["lesson"], f"{r['seconds']:.0f} s", f"{r['peak_mb']:.0f} MB"] for r in found]
@@ -153,10 +157,10 @@ def when(results: dict) -> str:
 
 def growth_parts(curves: list[dict]) -> list[str]:
     parts = ["## How cost grows", "Each point is a process of its own. Seconds are for the job "
-             "named; memory is what the process took at its peak above the libraries and the images, "
-             "which lie there as bytes. *Power* is the "
-             "exponent that fits the seconds best: 1 is a straight line, 0 no growth at all, -1 "
-             "half the seconds for twice as much."]
+             "named; memory is what the process took at its peak above the libraries and the "
+             "images, which lie there as bytes. *Power* is the exponent that fits the seconds "
+             "best: 1 is a straight line, 0 no growth at all, -1 half the seconds for twice as "
+             "much."]
     for varies, name in PLOTS.items():
         mine = [c for c in curves if c["varies"] == varies]
         if not mine: continue
@@ -200,6 +204,7 @@ def screen(results: dict, names: list[str]) -> str:
         record = results["groups"][name]
         for c in record.get("comparisons", ()):
             lines += ["", c["work"]]
+            if "refused" in c: lines.append(f"  REFUSED: {c['refused']}")
             for way in c["ways"]:
                 found = way.get("ratio")
                 spread = f"  ({times(way['low'])} to {times(way['high'])})" if found else ""

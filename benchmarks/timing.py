@@ -108,6 +108,15 @@ def summary(comparison: Comparison, seconds: dict[str, list[float]], words: dict
             "bars": [asdict(bar) | verdict(bar, rows) for bar in comparison.bars]}
 
 
+def measure_or_refuse(comparison: Comparison, **how) -> dict:
+    "As `measure`; where the ways disagree no times but the reason, and every bar is missed."
+    try: return measure(comparison, **how)
+    except Disagreement as e:
+        bars = [asdict(bar) | {"found": 0., "met": False} for bar in comparison.bars]
+        return {"key": comparison.key, "work": comparison.work, "checked": comparison.checked,
+                "note": comparison.note, "ways": [], "bars": bars, "refused": str(e)}
+
+
 def ratio(ours: list[float], rival: list[float]) -> dict:
     "The rival's median over ours, and the extremes of the rounds that both took part in."
     by_round = [r/o for o, r in zip(ours, rival, strict=False)]

@@ -68,6 +68,17 @@ def test_ways_that_differ_are_refused(about):
         timing.measure(comparison(ours, rival, **about))
 
 
+def test_a_refusal_is_shown_without_times():
+    pair = comparison(Way("ours", lambda: 1), Way("rival", lambda: 2), bars=(Bar("rival", 1, "b"),))
+    told = timing.measure_or_refuse(pair)
+    assert told["ways"] == [] and not told["bars"][0]["met"]
+    record = {"comparisons": [told], "machine": "m", "versions": "v", "data": "d", "date": "day",
+              "seconds": 1, "busy": 0}
+    page = report.markdown({"groups": {"linear": record}})
+    assert "**No times:** They differ." in page and "**missed**" in page
+    assert "REFUSED: They differ." in report.screen({"groups": {"linear": record}}, ["linear"])
+
+
 def test_a_proof_is_what_is_checked():
     rival = Way("rival", lambda: 1, proof=lambda: 2)
     with pytest.raises(Disagreement): timing.measure(comparison(Way("ours", lambda: 1), rival))
@@ -122,7 +133,9 @@ def test_faster_by_reading_less_is_refused(monkeypatch):
     with pytest.raises(Disagreement, match="97.00%"):
         conv.at_least_as_accurate({"ours": worse, "rival": good})
     with pytest.raises(Disagreement, match="not 99.5%"):
-        conv.reaches(.995)({"ours": conv.Trained(.99, 1., False)})
+        conv.reaches(.995)({"ours": conv.Trained(.99, 1.)})
+    conv.reaches(.99)({"ours": conv.Trained(.99, 1.), "rival": worse}) # only ours must
+    assert conv.told(worse, .99) == "97.00%, short of 99.0%" and conv.told(good, .99) == "99.00%"
 
 
 def test_the_power_of_growth():
