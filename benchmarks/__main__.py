@@ -13,8 +13,8 @@ from pathlib import Path
 from . import report, timing
 
 PLAN = { # group -> the minutes it may take on two cores; together under 25
-    "imports": 1.5, "loading": 2.5, "linear": .5, "plain": .5, "mlp": 1.5, "nearest_mean": .5,
-    "conv": 9, "growth": 3, "limits": .5, "lessons": 4}
+    "imports": 1.5, "loading": 2, "linear": .4, "plain": .4, "mlp": .4, "nearest_mean": .3,
+    "conv": 7.5, "growth": 3.5, "limits": .5, "lessons": 8}
 
 
 def machine(device: str) -> str:

@@ -44,6 +44,12 @@ def duration(seconds: float) -> str:
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
 
 
+def duration_tick(seconds: float) -> str:
+    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if seconds*scale >= .999: return f"{seconds*scale:.0f} {unit}"
+    return ""
+
+
 def times(value: float) -> str:
     "A ratio, to two or three digits."
     return f"{value:.{0 if value >= 20 else 1 if value >= 3 else 2}f}×"
@@ -108,12 +114,17 @@ def markdown(results: dict) -> str:
         parts += [f"Checked first: {c['checked']}.",
                   table(["way", "median", "rounds", "against ours", ""], way_rows(c)), c["note"]]
     if found := group_of(results, "lessons").get("lessons"):
-        rows = [[r["lesson"], f"{r['seconds']:.0f} s", f"{r['peak_mb']:.0f} MB"] for r in found]
+        rows = [[r["lesson"], f"{r['seconds']:.0f} s", lesson_memory(r)] for r in found]
         parts += ["### Each lesson, run from top to bottom",
                   table(["lesson", "time", "peak memory"], rows)]
     if curves := group_of(results, "growth").get("curves"): parts += growth_parts(curves)
     if limits := group_of(results, "limits").get("limits"): parts += limit_parts(limits)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def lesson_memory(row: dict) -> str:
+    if "peak_mb" in row: return f"{row['peak_mb']:.0f} MB"
+    return "not measured: too long for `make bench`; the time is the ledger's"
 
 
 INTRO = """`make bench` runs the course's code and what one would use instead on the same work, in \
@@ -160,7 +171,7 @@ def growth_parts(curves: list[dict]) -> list[str]:
              "named; memory is what the process took at its peak above the libraries and the "
              "images, which lie there as bytes. *Power* is the exponent that fits the seconds "
              "best: 1 is a straight line, 0 no growth at all, -1 half the seconds for twice as "
-             "much."]
+             "much. A dotted line is what the seconds would be were they in proportion."]
     for varies, name in PLOTS.items():
         mine = [c for c in curves if c["varies"] == varies]
         if not mine: continue
@@ -174,6 +185,11 @@ def growth_parts(curves: list[dict]) -> list[str]:
     return parts
 
 
+TICKS = {"share": (.1, .25, .5, 1), "bs": (1, 4, 16, 64, 256, 1024),
+         "hidden": (32, 64, 128, 256, 512, 1024)}
+LOOKS = {"load": ("#1f5fa8", "o"), "linear": ("#d1495b", "s"), "python": ("#2a9d6f", "D"),
+         "numpy": ("#e39b2d", "^"), "mean": ("#6d597a", "v"), "resnet": ("#3a3a3a", "P"),
+         "small": ("#17a2b8", "X")}
 PLOTS = {"share": "data", "bs": "batch", "hidden": "width"}
 ALT = {"share": "Seconds and peak memory of each job against the share of the images, relative "
                 "to all of them",
@@ -219,7 +235,7 @@ def screen(results: dict, names: list[str]) -> str:
         for c in record.get("curves", ()):
             lines.append(f"  {c['key']:20} " + "  ".join(" ".join(r) for r in curve_rows(c)))
         for r in record.get("lessons", ()):
-            lines.append(f"  {r['lesson']:30} {r['seconds']:6.1f} s {r['peak_mb']:6.0f} MB")
+            lines.append(f"  {r['lesson']:30} {r['seconds']:6.1f} s  {lesson_memory(r)}")
     return "\n".join(lines)
 
 
@@ -241,17 +257,25 @@ def draw(results: dict, folder: Path) -> list[Path]:
     for varies, name in PLOTS.items():
         mine = [c for c in curves if c["varies"] == varies]
         if not mine: continue
-        fig, axes = plt.subplots(1, 2, figsize=(9, 3.6))
-        for curve, marker in zip(mine, "osD^vP", strict=False):
+        fig, axes = plt.subplots(1, 2, figsize=(9, 3.8))
+        for curve in mine:
+            job = curve["key"].split(".")[0] # the same job looks the same in every plot
+            colour, marker = LOOKS.get(job, ("black", "."))
             x = [p[varies] for p in curve["points"]]
             for ax, what in zip(axes, ("seconds", "peak_mb"), strict=True):
-                ax.plot(x, [p[what] for p in curve["points"]], marker=marker, ms=5,
-                        label=curve["title"])
-        for ax, what in zip(axes, ("seconds", "peak memory, MB"), strict=True):
+                y = [max(p[what], 1e-6) for p in curve["points"]]
+                ax.plot(x, y, marker=marker, ms=5, color=colour, label=curve["title"])
+                if what == "seconds" and varies != "bs": # were they proportional
+                    ax.plot(x, [y[-1]*v/x[-1] for v in x], ":", lw=1, color=colour)
+        for ax, what in zip(axes, ("time", "peak memory"), strict=True):
             ax.set(xscale="log", yscale="log", xlabel=WORDS[varies], title=what)
-            ticks = [p[varies] for p in mine[0]["points"]]
+            ticks = TICKS[varies]
             ax.set_xticks(ticks, [f"{t:.0%}" if varies == "share" else f"{t:g}" for t in ticks])
             ax.minorticks_off()
+        low, high = axes[1].get_ylim()
+        axes[1].set_ylim(min(low, 1), max(high, 100)) # whole decades, so that there are ticks
+        axes[0].yaxis.set_major_formatter(lambda v, _: duration_tick(v))
+        axes[1].yaxis.set_major_formatter(lambda v, _: f"{v:g} MB" if v < 1e3 else f"{v/1e3:g} GB")
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3,
                    fontsize=9)
         files.append(folder/f"{name}.svg")
