@@ -94,7 +94,8 @@ def jobs(quick: bool) -> list[dict]:
              note="opening 70,000 files and unpacking each: work for the processor that is "
                   "neither a product nor a copy"),
         dict(work="loading again", run=ours_again, flops=0, bytes=4*(pixels + tested), rounds=5,
-             note="read from the file, then joined: each byte is read and written twice"),
+             note="read from the file, then joined: each byte is read and written twice, into "
+                  "memory that is new each time"),
         dict(work="3/7 epoch, linear", run=epoch, flops=4*x.numel(), bytes=4*FLOAT*x.numel(),
              rounds=5, note="each image is gathered into its batch (read, written) and read "
                             "forwards and backwards; 49 batches are too small to hide the "
@@ -111,7 +112,8 @@ def jobs(quick: bool) -> list[dict]:
         dict(work="nearest mean, ten digits", run=nearest, rounds=3, flops=2*pixels + 3*10*tested,
              bytes=pixels + tested,
              note="the lesson writes the distance as its formula reads, with the difference, "
-                  "the square and the mean as whole arrays: each pass goes through memory"),
+                  "the square and the mean as whole arrays: each pass goes through memory, "
+                  "and most of the time is the system handing over pages of it"),
     ]
 
 

@@ -13,26 +13,30 @@ WORDS = {"share": "share of the images", "bs": "images in a batch", "hidden": "n
 # Why a curve is no straight line: the explanation stands here, its figures come from the results.
 CURVE_NOTES = {
     "load.share": "One file after another: each costs the same.",
-    "linear.share": "Each batch has the same fixed cost, some ten calls into PyTorch, and each "
-                    "image little of its own. Small parts stay in the processor's cache.",
-    "python.share": "One image after another: each costs about what its inked pixels cost.",
-    "numpy.share": "A tenth of the rows fits into the processor's cache more often than all of "
-                   "them; gathering a batch at random from the rest means waiting for memory.",
-    "mean.share": "The rows are made as floats, four bytes for each pixel: memory grows with the "
-                  "images, and a small part of them stays in the cache.",
-    "resnet.share": "The same steps for each batch, so the same seconds for each.",
-    "small.share": "The same steps for each batch; what one epoch costs besides, compiling and "
-                   "the first steps, weighs on the small parts.",
-    "small.bs": "Small batches leave the processor's wide units idle between calls.",
+    "linear.share": "One batch after another; a small part stays in the processor's cache, so the "
+                    "whole costs a little more than its share.",
+    "python.share": "One image after another: each costs what its inked pixels cost.",
+    "numpy.share": "One batch after another. Memory grows with the images: as floats they are "
+                   "four times their bytes, twice over while they are scaled.",
+    "mean.share": "Most of it is waiting for memory: each pass makes new arrays, which the system "
+                  "hands over page by page at first touch, unless they are small enough to be "
+                  "used again. With memory kept for the process, by the C library's settings, "
+                  "the same job took less than half the time.",
+    "resnet.share": "The same steps for each batch, and a fixed cost besides them that weighs on "
+                    "small parts. Memory is that of a batch.",
+    "small.share": "The same steps for each batch, and a fixed cost besides them that is a large "
+                   "part of so short a training. Memory is that of a batch.",
+    "small.bs": "Small batches pay the fixed cost of a step more often; large ones take memory.",
     "linear.bs": "Fewer batches, fewer fixed costs: seconds fall until the work on the images "
                  "themselves is what is left.",
-    "python.bs": "The slopes of the weights are made for a whole batch and the weights stepped "
-                 "once: a larger batch steps less often. The forward pass is the same for all.",
-    "numpy.bs": "A product of 16 rows leaves most of the processor idle and the weights are "
-                "stepped more often. Beyond the bend a batch's arrays outgrow the cache.",
-    "python.hidden": "The first layer has nearly all the weights, and every one costs its loop.",
-    "numpy.hidden": "Twice the neurons is twice the arithmetic, but wide products run nearer to "
-                    "the machine's ceiling than narrow ones, so seconds grow more slowly at first.",
+    "python.bs": "The weights are stepped once for each batch: a larger one steps less often. The "
+                 "forward pass is the same for all.",
+    "numpy.bs": "A product of few rows leaves most of the processor idle, and the weights are "
+                "stepped more often; in large batches little is left to win.",
+    "python.hidden": "The first layer has nearly all the weights, and every one costs its turn; "
+                     "what an image costs besides is the same for all widths.",
+    "numpy.hidden": "Twice the neurons is twice the arithmetic, but gathering the images costs the "
+                    "same for all, and wide products run nearer to the machine's ceiling.",
 }
 
 
