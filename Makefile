@@ -24,9 +24,10 @@ course: $(READY) ## run every lesson in order and print the ladder
 
 test: test-notebooks test-suite test-wheel ## everything that says the course is right
 
+# Two notebooks at a time, one thread each: more threads than cores get in each other's way.
 test-notebooks: $(READY) ## run the notebooks' own tests
 	$(BIN)/mnist_course data
-	$(BIN)/nbdev_test --n_workers 2
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check

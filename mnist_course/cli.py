@@ -17,7 +17,7 @@ from .data import FOLDERS, DataError, get_data, source_of
 
 # %% ../nbs/api/cli.ipynb #7ff82a95
 LESSONS = ("data", "pixel_similarity", "sgd", "optim", "learner", "relu_net",
-           "ten_digits", "python_net", "numpy_net")
+           "ten_digits", "python_net", "numpy_net", "resnet", "speed")
 
 def project_folder()->Path:
     "The clone we stand in or below; a `DataError` elsewhere, since a wheel brings no notebooks."
@@ -174,15 +174,21 @@ def measure_ledger(
     if not chosen:
         known = ", ".join(every)
         raise DataError(f"No experiment starts with {which!r}: choose from {known}.")
+    groups = {}
+    for key, exp in chosen.items(): groups.setdefault(exp.together or key, []).append(exp)
     for dataset in ledger.DATASETS:
-        for key, exp in chosen.items():
-            path = get_data(exp.data, dataset)
-            name = path.name if dataset == "mnist" else f"stand-in for {path.name}"
-            record = ledger.measure(exp, path, dataset=name)
-            ledger.save(dataset, {key: record}, order=every)
-            figures = ", ".join(f"{f} {v['mean']:.4f} ± {v['std']:.4f}"
-                                for f, v in record["figures"].items())
-            print(f"{dataset:8} {key:28} {record['seconds']:6.1f} s a seed: {figures}", flush=True)
+        like = "" if dataset == "mnist" else "stand-in for "
+        paths = {exp.key: get_data(exp.data, dataset) for exp in chosen.values()}
+        for exps in groups.values():
+            names = {exp.key: like + paths[exp.key].name for exp in exps}
+            records = ledger.measure_in_turn(exps, paths, names)
+            ledger.save(dataset, records, order=every)
+            for key, record in records.items(): print(_line(dataset, key, record), flush=True)
+
+def _line(dataset, key, record):
+    figures = ", ".join(f"{f} {v['mean']:.4f} ± {v['std']:.4f}"
+                        for f, v in record["figures"].items())
+    return f"{dataset:8} {key:28} {record['seconds']:6.1f} s a seed: {figures}"
 
 def time_lessons()->None:
     "Run every lesson on MNIST and put its seconds into the ledger."

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'EXPERIMENTS', 'DATASETS', 'Published', 'Experiment', 'experiment', 'Measured', 'summarise',
-           'ledger_file', 'Ledger', 'load', 'machine', 'measure', 'save', 'lesson_seconds', 'save_lesson_seconds',
-           'check', 'ladder', 'as_markdown', 'results', 'quoted', 'requote']
+           'ledger_file', 'Ledger', 'load', 'machine', 'run_once', 'record', 'measure', 'measure_in_turn', 'save',
+           'lesson_seconds', 'save_lesson_seconds', 'check', 'ladder', 'as_markdown', 'results', 'quoted', 'requote']
 
 # %% ../nbs/api/ledger.ipynb #7ed81655
 import json, os, platform, re, statistics, time
@@ -32,6 +32,7 @@ _B = "write-up B: Building a neural network from scratch (lesson summary)"
 _C = "write-up C: Building a Neural Network from Scratch: MNIST classifier with just Python"
 _D = "write-up D: Neural Network Foundations (Isaac Flath)"
 _E = "write-up E: Handwritten digit classifier from first principles"
+_FAST = "README of train_mnist_fast, on a GTX 1660 Ti (pytorch.cnn: PyTorch's example, 14 epochs)"
 
 # %% ../nbs/api/ledger.ipynb #660c96cc
 PUBLISHED = {
@@ -48,6 +49,8 @@ PUBLISHED = {
     "e.sigmoid_stall": Published(0.85, _E), "lecun.linear": Published(0.88, _LECUN),
     "lecun.nearest_neighbours": Published(0.95, _LECUN),
     "report.mlp": Published(0.9829, "public report: 128 hidden units, cross-entropy, 5 seeds"),
+    "a.resnet": Published(0.9946, _A), "pytorch.cnn": Published(0.99185, _FAST),
+    "fast.accuracy": Published(0.9904, _FAST),
 }
 
 # %% ../nbs/api/ledger.ipynb #115c1dda
@@ -62,6 +65,7 @@ class Experiment:
     adds:str = ""           # and what it adds to the rung below
     figure:str = "accuracy" # the figure that the ladder shows
     published:str = ""      # a key of `PUBLISHED`, shown beside it
+    together:str = ""       # those that share a word take turns, so that their seconds compare
 
 # %% ../nbs/api/ledger.ipynb #49e42a29
 EXPERIMENTS = {}
@@ -162,6 +166,32 @@ def machine()->str:
     "The machine in one line: processor cores, architecture, system."
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
 
+# %% ../nbs/api/ledger.ipynb #r3c0rd01
+def run_once(
+    exp:Experiment, # what to run
+    path:Path,      # its data folder
+    seed:int,       # for everything that is random
+)->dict:            # its figures, and "seconds"
+    "Run an experiment with one seed, and time it."
+    start = time.perf_counter()
+    figures = exp.run(path, seed)
+    return {"figures": figures, "seconds": time.perf_counter() - start}
+
+def record(
+    exp:Experiment,   # what was run
+    runs:list[dict],  # from `run_once`, one for each seed
+    dataset:str,      # the dataset's full name
+)->dict:              # plain data, ready for the ledger
+    "Summarise every figure of an experiment's runs."
+    one_image = 1/runs[0]["figures"]["n_valid"]
+    figures = {name: asdict(summarise([float(r["figures"][name]) for r in runs], one_image))
+               for name in runs[0]["figures"] if name != "n_valid"}
+    return dict(figures=figures, seconds=statistics.median(r["seconds"] for r in runs),
+                dataset=dataset, method=exp.method, adds=exp.adds, figure=exp.figure,
+                published=exp.published, python=platform.python_version(), machine=machine(),
+                versions={p: version(p) for p in ("torch", "fastai", "numpy")},
+                date=time.strftime("%Y-%m-%d"))
+
 # %% ../nbs/api/ledger.ipynb #a2551477
 def measure(
     exp:Experiment,           # what to run
@@ -170,18 +200,21 @@ def measure(
     seeds:Iterable[int]=None, # `range(exp.seeds)` if not given
 )->dict:                      # plain data, ready for the ledger
     "Run an experiment once for each seed and summarise every figure it returns."
-    runs, seconds = [], []
-    for seed in (range(exp.seeds) if seeds is None else seeds):
-        start = time.perf_counter()
-        runs.append(exp.run(path, seed))
-        seconds.append(time.perf_counter() - start)
-    one_image = 1/runs[0]["n_valid"]
-    figures = {figure: asdict(summarise([float(r[figure]) for r in runs], one_image))
-               for figure in runs[0] if figure != "n_valid"}
-    return dict(figures=figures, seconds=statistics.median(seconds), dataset=dataset,
-                method=exp.method, adds=exp.adds, figure=exp.figure, published=exp.published,
-                versions={p: version(p) for p in ("torch", "fastai", "numpy")},
-                python=platform.python_version(), machine=machine(), date=time.strftime("%Y-%m-%d"))
+    seeds = range(exp.seeds) if seeds is None else seeds
+    return record(exp, [run_once(exp, path, seed) for seed in seeds], dataset)
+
+def measure_in_turn(
+    exps:Iterable[Experiment], # each with its own number of seeds
+    paths:Mapping,             # key -> its data folder
+    datasets:Mapping,          # key -> the dataset's full name
+)->dict:                       # key -> plain data, ready for the ledger
+    "Run several experiments seed by seed, so that a slow minute of the machine strikes all alike."
+    exps = list(exps)
+    done = {exp.key: [] for exp in exps}
+    for seed in range(max(exp.seeds for exp in exps)):
+        for exp in exps:
+            if seed < exp.seeds: done[exp.key].append(run_once(exp, paths[exp.key], seed))
+    return {exp.key: record(exp, done[exp.key], datasets[exp.key]) for exp in exps}
 
 # %% ../nbs/api/ledger.ipynb #bcf7bad6
 def save(
