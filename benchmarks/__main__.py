@@ -86,7 +86,7 @@ def run_group(name: str, said) -> None:
     "Measure one group here and now, and put it into the results."
     import torch
     from mnist_course.data import StandInWarning, get_data, source_of
-    torch.set_num_threads(timing.THREADS)
+    torch.set_num_threads(1 if said.quick else timing.THREADS) # two would wait for each other
     warnings.simplefilter("ignore", StandInWarning) # said in the next line and in the results
     data = "MNIST" if source_of(get_data("full")) == "mnist" else "the STAND-IN, not MNIST"
     print(f"\n{name}, on {data} (planned: {PLAN[name]:g} min)", flush=True)

@@ -17,7 +17,7 @@ import torch
 from mnist_course.data import as_rows
 
 from . import conv, linear, mlp, plain
-from .timing import Job, alone, nothing
+from .timing import THREADS, Job, alone, nothing
 from .work import digits, part_of
 
 SHARES = (.1, .25, .5, 1.)
@@ -136,7 +136,8 @@ def measure(quick: bool, tell=lambda line: None) -> list[dict]:
         points = []
         for value in (values[::3] if quick else values):
             before = READY.get(key, have_digits)
-            told = alone(Job(run, {varies: value, **others}, before))
+            job = Job(run, {varies: value, **others}, before)
+            told = alone(job, threads=1 if quick else THREADS)
             points.append({varies: value, "seconds": told["seconds"], "peak_mb": told["peak_mb"]})
             tell(f"  {key}, {varies} {value:g}: {told['seconds']:.3g} s, "
                  f"{told['peak_mb']:.0f} MB")
