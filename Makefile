@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/*.json) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger readme clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench readme clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -54,6 +54,9 @@ ledger: $(READY) ## measure every figure again (a while), then put it into the p
 	$(BIN)/mnist_course ledger
 	$(BIN)/mnist_course ledger --lessons
 	$(BIN)/mnist_course requote
+
+bench: $(READY) ## time the course against its rivals, under 25 minutes (DEVICE=cuda, ARGS=...)
+	$(BIN)/python -m benchmarks $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/mnist_course readme

@@ -1,0 +1,155 @@
+"""How cost grows: each main job with more data, larger batches and wider layers.
+
+Every point is a process of its own, so its peak memory is its own: what it takes above the images,
+which lie there as bytes. The seconds are those of the job's core, the median of a few repetitions
+where it is short.
+"""
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from random import Random
+
+import torch
+from mnist_course.data import as_rows
+
+from . import conv, linear, mlp, plain
+from .timing import THREADS, Job, alone, nothing
+from .work import digits, part_of
+
+SHARES = (.1, .25, .5, 1.)
+
+
+def have_digits() -> None:
+    "All digits in memory, as bytes."
+    digits("training"), digits("testing")
+
+
+@cache
+def threes_and_sevens():
+    "The threes and sevens of the training part: uint8 (n, 28, 28), int64 (n,)."
+    images, labels = digits("training")
+    keep = (labels == 3) | (labels == 7)
+    return images[keep], labels[keep]
+
+
+def have_pairs() -> None: threes_and_sevens()
+
+
+def _median_seconds(run: Callable, enough: float = .5, most: int = 5) -> float:
+    "Of as many runs as fit into half a second, one at least and five at most."
+    seconds = []
+    while not seconds or (sum(seconds) < enough and len(seconds) < most):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)
+
+
+def load_png(share: float = 1.) -> float:
+    "From PNG files to tensors, nothing kept."
+    from mnist_course.data import get_data, load_split
+    real = get_data("full")
+    with tempfile.TemporaryDirectory() as roof:
+        folder = Path(roof)/real.name
+        for digit in sorted(real.glob("*/[0-9]")):
+            here = folder/digit.relative_to(real)
+            here.mkdir(parents=True)
+            files = sorted(digit.glob("*.png"))
+            for file in files[:max(1, round(len(files)*share))]: (here/file.name).symlink_to(file)
+        start = time.perf_counter()
+        load_split(folder, "training")
+        return time.perf_counter() - start
+
+
+def linear_epoch(share: float = 1., bs: int = linear.BS) -> float:
+    from mnist_course.sgd import Batches, mnist_loss, train_epoch
+    from mnist_course.sgd import linear as scores
+    images, labels = part_of(*threes_and_sevens(), share)
+    x, y = as_rows(images), (labels == 3).float()[:, None]
+    w, b = linear.start()
+    dl = Batches(x, y, bs, True, torch.Generator().manual_seed(0))
+    def epoch(): train_epoch(lambda xb: scores(xb, w, b), linear.LR, (w, b), dl, mnist_loss)
+    epoch()
+    return _median_seconds(epoch)
+
+
+def python_epoch(share: float = 1., bs: int = 10, hidden: int = 112, images: int = 1000) -> float:
+    from mnist_course.python_net import Network, few
+    x, y = few(*digits("training"), max(1, round(images*share)))
+    net = Network((784, hidden, 16, 10), Random(0))
+    return _median_seconds(lambda: net.train(x, y, 1, plain.LR, bs, Random(0)))
+
+
+def numpy_epoch(share: float = 1., bs: int = mlp.BS, hidden: int = 128) -> float:
+    x, y = mlp.rows(share)
+    return _median_seconds(lambda: mlp.ours(x, y, bs=bs, sizes=(784, hidden, 64, 10)))
+
+
+def mean_images(share: float = 1.) -> float:
+    from mnist_course.pixel_similarity import PixelSimilarity
+    train, (x, _) = part_of(*digits("training"), share), part_of(*digits("testing"), share)
+    return _median_seconds(lambda: PixelSimilarity("l2").fit(*train).predict(x))
+
+
+def resnet_epoch(share: float = 1.) -> float:
+    return conv.ours(conv.resnet, "cpu", share=share).seconds
+
+
+def small_epoch(share: float = 1., bs: int = 128) -> float:
+    from mnist_course.speed import small_net, train
+    x, y = part_of(*digits("training"), share)
+    start = time.perf_counter()
+    train(small_net(), x, y, bs=bs)
+    return time.perf_counter() - start
+
+
+READY = {"load": nothing, "linear": have_pairs} # what is there before; all digits if not named
+
+CURVES = ( # key, title, job, what varies, its values, the other settings
+    ("load", "PNG files to tensors", load_png, "share", SHARES, {}),
+    ("linear", "3/7, linear, one epoch", linear_epoch, "share", SHARES, {}),
+    ("python", "plain Python, one epoch of 1,000 images", python_epoch, "share", SHARES, {}),
+    ("numpy", "NumPy 784-128-64-10, one epoch", numpy_epoch, "share", SHARES, {}),
+    ("mean", "nearest mean", mean_images, "share", SHARES, {}),
+    ("resnet", "ResNet18, one epoch", resnet_epoch, "share", SHARES, {}),
+    ("small", "small net of lesson 11, one epoch", small_epoch, "share", SHARES, {}),
+    ("linear", "3/7, linear, one epoch", linear_epoch, "bs", (16, 64, 256, 1024), {}),
+    ("python", "plain Python, 200 images", python_epoch, "bs", (1, 10, 50, 200), {"share": .2}),
+    ("numpy", "NumPy, one epoch", numpy_epoch, "bs", (16, 64, 256, 1024), {}),
+    ("small", "small net, a fifth of the images", small_epoch, "bs", (32, 128, 512), {"share": .2}),
+    ("python", "plain Python, 200 images", python_epoch, "hidden", (28, 56, 112, 224),
+     {"share": .2}),
+    ("numpy", "NumPy, one epoch", numpy_epoch, "hidden", (32, 128, 512, 1024), {}),
+)
+
+
+def measure(quick: bool, tell=lambda line: None) -> list[dict]:
+    "Every curve as plain data; in a hurry only the first and last share of each."
+    curves = []
+    for key, title, run, varies, values, others in CURVES:
+        if quick and (varies != "share" or key == "python"): continue
+        if key in ("resnet", "small") and (quick or not find_spec("mnist_course.speed")): continue
+        points = []
+        for value in (values[::3] if quick else values):
+            before = READY.get(key, have_digits)
+            job = Job(run, {varies: value, **others}, before)
+            told = alone(job, threads=1 if quick else THREADS)
+            points.append({varies: value, "seconds": told["seconds"], "peak_mb": told["peak_mb"]})
+            tell(f"  {key}, {varies} {value:g}: {told['seconds']:.3g} s, "
+                 f"{told['peak_mb']:.0f} MB")
+        curves.append({"key": f"{key}.{varies}", "title": title, "varies": varies,
+                       "points": points})
+    return curves
+
+
+def slope(points: list[dict], varies: str) -> float:
+    "The power by which the seconds grow, by least squares on logarithms: 1 is a straight line."
+    from math import log
+    x, y = [log(p[varies]) for p in points], [log(p["seconds"]) for p in points]
+    mx, my = statistics.fmean(x), statistics.fmean(y)
+    return (sum((a - mx)*(b - my) for a, b in zip(x, y, strict=True))
+            / sum((a - mx)**2 for a in x))

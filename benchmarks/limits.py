@@ -1,0 +1,138 @@
+"""The limit: what the machine can do at best, what each job must do, and how far apart they are.
+
+The ceilings are measured: a large product of matrices for arithmetic, a large copy for bytes, and
+for plain Python the plainest walk along two lists. A job cannot take less than its arithmetic at
+the first nor its bytes at the second; the larger of the two is its limit.
+"""
+import os
+import statistics
+import time
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from . import linear, mlp, plain
+from .work import digits, pairs
+
+FLOAT = 4 # bytes
+
+
+def _best(run, rounds: int) -> float:
+    "The shortest of several: a ceiling is what can be done, not what is usual."
+    run()
+    seconds = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def ceilings(quick: bool) -> dict:
+    "Arithmetic in operations a second, memory in bytes a second (read and written)."
+    n, rounds = (512, 3) if quick else (3072, 5)
+    a, b = torch.rand(n, n), torch.rand(n, n)
+    both = _best(lambda: a @ b, rounds)
+    with threadpool_limits(1, "blas"):
+        one = _best(lambda: a.numpy() @ b.numpy(), rounds)
+    source = torch.rand((8 if quick else 64)*2**20)
+    target = torch.empty_like(source)
+    copy = _best(lambda: target.copy_(source), rounds)
+    total, row = [.5]*100_000, [.5]*100_000
+    walk = _best(lambda: [s + .1*v for s, v in zip(total, row, strict=True)], rounds)
+    return {"flops": 2*n**3/both, "flops_one_thread": 2*n**3/one,
+            "bytes": 2*FLOAT*source.numel()/copy, "python_flops": 2*len(row)/walk}
+
+
+def _seconds(run, rounds: int) -> float:
+    run()
+    return statistics.median(_timed(run) for _ in range(rounds))
+
+
+def _timed(run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def parameters(sizes) -> int:
+    return sum(p*q for p, q in zip(sizes, sizes[1:], strict=False))
+
+
+def jobs(quick: bool) -> list[dict]:
+    "For each job: a function, its arithmetic, the bytes it must move, which ceiling is its own."
+    from mnist_course.data import get_data
+    from mnist_course.sgd import Batches, train_epoch
+    from mnist_course.sgd import linear as scores
+
+    from .loading import ours_again, ours_first
+    from .nearest_mean import ours as nearest
+    images, labels = digits("training")
+    n, n_test = len(labels), len(digits("testing")[1])
+    pixels, tested = images.numel(), n_test*784
+    files = [f.stat().st_size for f in get_data("full").glob("*/[0-9]/*.png")]
+
+    x, y = pairs()
+    w, b = linear.start()
+    dl = Batches(x, y, linear.BS, True)
+    def epoch(): train_epoch(lambda xb: scores(xb, w, b), linear.LR, (w, b), dl)
+
+    rows, digit = plain.as_lists(images[:10]), labels[:10].tolist()
+    net = plain.Network(plain.SIZES, plain.Random(0))
+    first, others = plain.SIZES[0]*plain.SIZES[1], parameters(plain.SIZES[1:])
+    dark = (images[:10] > 0).float().mean().item()
+    # forward and slopes: every weight whose input is not zero; back: all but the first layer
+    python_flops = 2*(2*(first*dark + others) + others)
+
+    xs, ys = mlp.rows()
+    p_all, p_first = parameters(mlp.SIZES), mlp.SIZES[0]*mlp.SIZES[1]
+    steps = -(-n//mlp.BS)
+    return [
+        dict(work="loading, the first time", run=ours_first, flops=0,
+             bytes=sum(files) + pixels + tested, rounds=1,
+             note="opening 70,000 files and unpacking each: work for the processor that is "
+                  "neither a product nor a copy"),
+        dict(work="loading again", run=ours_again, flops=0, bytes=4*(pixels + tested), rounds=5,
+             note="read from the file, then joined: each byte is read and written twice, into "
+                  "memory that is new each time"),
+        dict(work="3/7 epoch, linear", run=epoch, flops=4*x.numel(), bytes=4*FLOAT*x.numel(),
+             rounds=5, note="each image is gathered into its batch (read, written) and read "
+                            "forwards and backwards; 49 batches are too small to hide the "
+                            "fixed cost of some ten calls each"),
+        dict(work="one example, plain Python", rounds=5, per=10, ceiling="python_flops",
+             run=lambda: net.update_mini_batch(rows, digit, plain.LR), flops=python_flops, bytes=0,
+             note="against Python's own plainest walk; inputs that are zero are skipped, and "
+                  "the step over all weights comes on top"),
+        dict(work="epoch of 784-128-64-10, NumPy", run=lambda: mlp.ours(xs, ys), rounds=3,
+             flops=n*(6*p_all - 2*p_first), bytes=FLOAT*(4*n*784 + steps*6*p_all),
+             ceiling="flops_one_thread",
+             note="against one thread, which is what it uses: products of 64 rows are too small "
+                  "to keep even one at full speed"),
+        dict(work="nearest mean, ten digits", run=nearest, rounds=3, flops=2*pixels + 3*10*tested,
+             bytes=pixels + tested,
+             note="the lesson writes the distance as its formula reads, with the difference, "
+                  "the square and the mean as whole arrays: each pass goes through memory, "
+                  "and most of the time is the system handing over pages of it"),
+    ]
+
+
+def measure(quick: bool, tell=lambda line: None) -> dict:
+    top = ceilings(quick)
+    rows = []
+    for job in jobs(quick):
+        seconds = _seconds(job["run"], 1 if quick else job["rounds"])/job.get("per", 1)
+        rows.append(against(top, job["work"], seconds, job["flops"], job["bytes"],
+                            job.get("ceiling", "flops"), job["note"]))
+        tell(f"  {job['work']}: {seconds:.4g} s, {rows[-1]['times']:.1f} times its limit")
+    return {"ceilings": top, "jobs": rows, "cores": os.cpu_count()}
+
+
+def against(top: dict, work: str, seconds: float, flops: float, moved: float,
+            ceiling: str = "flops", note: str = "") -> dict:
+    "How far from its limit a job runs."
+    by_flops, by_bytes = flops/top[ceiling], moved/top["bytes"]
+    limit = max(by_flops, by_bytes)
+    return dict(work=work, seconds=seconds, flops=flops, bytes=moved, limit=limit,
+                bound="arithmetic" if by_flops >= by_bytes else "bytes", times=seconds/limit,
+                note=note, threads=np.where(ceiling == "flops", 2, 1).item())

@@ -1,0 +1,212 @@
+"The benchmarks: what differs is refused, the arithmetic is right, the page is the results'."
+import json
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT
+
+sys.path.insert(0, str(PROJECT)) # benchmarks are scripts of the project, not part of the package
+from benchmarks import conv, growth, limits, linear, loading, mlp, plain, report, timing # noqa: E402
+from benchmarks.__main__ import PLAN # noqa: E402
+from benchmarks.timing import Bar, Comparison, Disagreement, Job, Way # noqa: E402
+
+RESULTS = report.HERE/"results.json"
+
+
+class Clock:
+    "Says the times it was given, one after another."
+    def __init__(self, *durations): self.now, self.left, self.running = 0., list(durations), False
+
+    def __call__(self):
+        if self.running: self.now += self.left.pop(0)
+        self.running = not self.running
+        return self.now
+
+
+def equal(outputs):
+    if len(set(outputs.values())) > 1: raise Disagreement("They differ.")
+
+
+def comparison(*ways, check=equal, **about):
+    return Comparison("key", "some work", ways, check, "equal", **about)
+
+
+def test_medians_ratios_and_spread():
+    # warm-up of both, then three rounds in turn: ours first, rival first, ours first
+    clock = Clock(9, 9, 1, 4, 6, 2, 3, 9)
+    told = timing.measure(comparison(Way("ours", lambda: 7), Way("rival", lambda: 7), rounds=3,
+                                     bars=(Bar("rival", 3, "three times"),)), clock)
+    ours, rival = told["ways"]
+    assert ours["seconds"] == [1, 2, 3] and ours["median"] == 2
+    assert rival["seconds"] == [4, 6, 9] and rival["median"] == 6
+    assert (rival["ratio"], rival["low"], rival["high"]) == (3, 3, 4)
+    assert told["bars"] == [{"rival": "rival", "at_least": 3, "text": "three times", "found": 3,
+                             "met": True}]
+
+
+def test_a_bar_just_missed_is_missed():
+    rows = [{"name": "rival", "ratio": 2.999}]
+    assert not timing.verdict(Bar("rival", 3, ""), rows)["met"]
+    assert timing.verdict(Bar("rival", 2.999, ""), rows)["met"]
+    with pytest.raises(KeyError): timing.verdict(Bar("nobody", 3, ""), rows)
+
+
+def test_seconds_are_for_one_piece_and_a_way_may_know_its_own():
+    own = Way("rival", lambda: 7, seconds=lambda output: 70.)
+    pair = comparison(Way("ours", lambda: 7), own, rounds=1, per=10)
+    told = timing.measure(pair, Clock(9, 9, 10, 40))
+    assert [w["median"] for w in told["ways"]] == [1, 7]
+
+
+@pytest.mark.parametrize("about", [{}, {"warm": False}])
+def test_ways_that_differ_are_refused(about):
+    ours, rival = Way("ours", lambda: 1), Way("rival", lambda: 2)
+    with pytest.raises(Disagreement, match="They differ"):
+        timing.measure(comparison(ours, rival, **about))
+
+
+def test_a_refusal_is_shown_without_times():
+    pair = comparison(Way("ours", lambda: 1), Way("rival", lambda: 2), bars=(Bar("rival", 1, "b"),))
+    told = timing.measure_or_refuse(pair)
+    assert told["ways"] == [] and not told["bars"][0]["met"]
+    record = {"comparisons": [told], "machine": "m", "versions": "v", "data": "d", "date": "day",
+              "seconds": 1, "busy": 0}
+    page = report.markdown({"groups": {"linear": record}})
+    assert "**No times:** They differ." in page and "**missed**" in page
+    assert "REFUSED: They differ." in report.screen({"groups": {"linear": record}}, ["linear"])
+
+
+def test_a_proof_is_what_is_checked():
+    rival = Way("rival", lambda: 1, proof=lambda: 2)
+    with pytest.raises(Disagreement): timing.measure(comparison(Way("ours", lambda: 1), rival))
+
+
+def test_rounds_take_turns_with_fresh_arguments_and_no_collector():
+    import gc
+    said = []
+    def way(name, **about):
+        def run(fresh):
+            said.append(name)
+            assert fresh == [] and not gc.isenabled()
+            fresh.append(1)
+        return Way(name, run, prepare=lambda: ([],), **about)
+    timing.measure(comparison(way("a"), way("b"), way("c", rounds=1), rounds=3, warm=False,
+                              check=lambda outputs: None), Clock(*[1]*7))
+    assert "".join(said) == "abc" + "ba" + "ab" and gc.isenabled()
+
+
+def test_two_ways_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="share a name"):
+        timing.measure(comparison(Way("a", lambda: 1), Way("a", lambda: 1)))
+
+
+def changed(output):
+    "The output of a way, with one number a little off."
+    import torch
+    if isinstance(output, tuple): return output[0].clone().index_fill_(
+        0, torch.tensor([0]), 3), output[1]
+    if isinstance(output, list) and hasattr(output[0], "copy"):
+        return [output[0] + .01, *output[1:]]
+    if isinstance(output, list): return [output[0] + 1e-6, *output[1:]]
+    if hasattr(output, "clone"): return output + .01
+    return output.copy() + 1
+
+
+@pytest.mark.parametrize("module", [loading, linear, plain, mlp], ids=lambda m: m.__name__)
+def test_each_check_notices_a_small_difference(module, home, monkeypatch):
+    monkeypatch.setenv("MNIST_COURSE_DATA", "standin")
+    first = module.comparisons(True, "cpu")[0]
+    way = first.ways[0]
+    output = way.proof() if way.proof else way.run(*way.prepare())
+    first.check({"ours": output, "the same": output})
+    with pytest.raises(Disagreement): first.check({"ours": output, "other": changed(output)})
+
+
+def test_faster_by_reading_less_is_refused(monkeypatch):
+    monkeypatch.setattr(conv, "digits", lambda part: (None, range(10_000)))
+    good, slightly, worse = (conv.Trained(a, 1.) for a in (.99, .988, .97))
+    conv.at_least_as_accurate({"ours": good, "rival": worse})
+    conv.at_least_as_accurate({"ours": slightly, "rival": good}) # within what 10,000 can tell
+    with pytest.raises(Disagreement, match="97.00%"):
+        conv.at_least_as_accurate({"ours": worse, "rival": good})
+    with pytest.raises(Disagreement, match="not 99.5%"):
+        conv.reaches(.995)({"ours": conv.Trained(.99, 1.)})
+    conv.reaches(.99)({"ours": conv.Trained(.99, 1.), "rival": worse}) # only ours must
+    assert conv.told(worse, .99) == "97.00%, short of 99.0%" and conv.told(good, .99) == "99.00%"
+
+
+def test_the_power_of_growth():
+    def points(f): return [{"bs": n, "seconds": f(n)} for n in (1, 2, 4, 8)]
+    assert math.isclose(growth.slope(points(lambda n: 3*n), "bs"), 1)
+    assert math.isclose(growth.slope(points(lambda n: 5/n), "bs"), -1)
+    assert math.isclose(growth.slope(points(lambda n: n*n), "bs"), 2)
+
+
+def test_the_limit_is_the_larger_of_two():
+    top = {"flops": 100., "bytes": 10., "flops_one_thread": 50.}
+    told = limits.against(top, "w", seconds=6, flops=200, moved=10)
+    assert (told["limit"], told["bound"], told["times"]) == (2, "arithmetic", 3)
+    told = limits.against(top, "w", seconds=6, flops=200, moved=30)
+    assert (told["limit"], told["bound"], told["times"]) == (3, "bytes", 2)
+    assert limits.against(top, "w", 6, 200, 10, "flops_one_thread")["limit"] == 4
+
+
+def test_a_job_alone_tells_its_own_memory():
+    small, large = (timing.alone(Job(fill, {"mb": mb})) for mb in (1, 200))
+    assert 190 < large["peak_mb"] - small["peak_mb"] < 260
+
+
+def fill(mb):
+    "A job that takes so many megabytes."
+    return float(len(b"x"*(mb*2**20)) > 0)
+
+
+def test_units():
+    assert [report.duration(s) for s in (123.4, 12.34, 1.234, .0123, 5e-6)] == \
+        ["123 s", "12.3 s", "1.23 s", "12.3 ms", "5.00 µs"]
+    assert [report.times(r) for r in (1/1.2, 2.5, 5, 31.4)] == ["0.83×", "2.50×", "5.0×", "31×"]
+
+
+def test_a_group_is_replaced_and_the_others_stay(tmp_path):
+    file = tmp_path/"results.json"
+    report.merge(file, "mlp", {"n": 1}, tuple(PLAN))
+    report.merge(file, "linear", {"n": 2}, tuple(PLAN))
+    report.merge(file, "mlp", {"n": 3}, tuple(PLAN))
+    assert json.loads(file.read_text()) == {"groups": {"linear": {"n": 2}, "mlp": {"n": 3}}}
+
+
+def test_the_plan_fits():
+    assert sum(PLAN.values()) < 25
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason="nothing has been measured yet")
+def test_the_page_is_what_the_results_give():
+    results = report.load(RESULTS)
+    page = (report.HERE/"README.md").read_text("utf-8")
+    assert page == report.markdown(results), "run `python -m benchmarks --page`"
+    assert not any(record["quick"] for record in results["groups"].values())
+    for file in (report.HERE/"plots").glob("*.svg"): assert file.stat().st_size < 150_000
+    for key in {c["key"] for c in report.group_of(results, "growth").get("curves", ())}:
+        assert key in report.CURVE_NOTES, key
+
+
+def test_a_quick_run_goes_through_on_the_standin(home, tmp_path):
+    words = [sys.executable, "-m", "benchmarks", "--quick", "--out", str(tmp_path/"out")]
+    env = {**os.environ, "MNIST_COURSE_DATA": "standin", "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(words, cwd=PROJECT, env=env, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    results = report.load(tmp_path/"out"/"results.json")
+    assert set(results["groups"]) == set(PLAN)
+    assert all(r["data"].startswith("the STAND-IN") for r in results["groups"].values())
+    page = (tmp_path/"out"/"README.md").read_text("utf-8")
+    assert page == report.markdown(results) and "STAND-IN" in page
+    assert (tmp_path/"out"/"plots"/"data.svg").stat().st_size > 1000
+
+
+def test_quick_figures_are_not_kept():
+    words = [sys.executable, "-m", "benchmarks", "--quick"]
+    told = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
+    assert told.returncode == 2 and "--out" in told.stderr
