@@ -164,7 +164,7 @@ def experiments()->dict: # key -> `Experiment`
     keys = sorted(ledger.EXPERIMENTS, key=lambda key: LESSONS.index(key.split(".")[0]))
     return {key: ledger.EXPERIMENTS[key] for key in keys}
 
-# %% ../nbs/api/cli.ipynb #f8c7a291
+# %% ../nbs/api/cli.ipynb #359c233c
 def measure_ledger(
     which:str="", # the start of an experiment's key, such as "sgd"; every experiment if empty
 )->None:
@@ -185,6 +185,7 @@ def measure_ledger(
             ledger.save(dataset, records, order=every)
             for key, record in records.items(): print(_line(dataset, key, record), flush=True)
 
+# %% ../nbs/api/cli.ipynb #f8c7a291
 def _line(dataset, key, record):
     figures = ", ".join(f"{f} {v['mean']:.4f} ± {v['std']:.4f}"
                         for f, v in record["figures"].items())

@@ -91,7 +91,7 @@ def tower(
     last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 10)]
     return nn.Sequential(*first, nn.MaxPool2d(2), *[block(c, c) for _ in range(n_blocks)], *last)
 
-# %% ../nbs/09_resnet.ipynb #da659b70
+# %% ../nbs/09_resnet.ipynb #3fb29ff0
 def normalised(
     images:Tensor, # uint8, (n, h, w)
 )->Tensor:         # float32, (n, 1, h, w): one grey channel
@@ -105,6 +105,7 @@ def enough_epochs(
     "One epoch, or as many as make 100 steps: the stand-in is small, and a step is a step."
     return max(1, -(-100*bs//n))
 
+# %% ../nbs/09_resnet.ipynb #da659b70
 def fit_tower(
     model:nn.Module,             # images (bs, 1, h, w) -> scores (bs, 10)
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
