@@ -165,6 +165,12 @@ def experiments()->dict: # key -> `Experiment`
     return {key: ledger.EXPERIMENTS[key] for key in keys}
 
 # %% ../nbs/api/cli.ipynb #359c233c
+def _line(dataset, key, record):
+    figures = ", ".join(f"{f} {v['mean']:.4f} ± {v['std']:.4f}"
+                        for f, v in record["figures"].items())
+    return f"{dataset:8} {key:28} {record['seconds']:6.1f} s a seed: {figures}"
+
+# %% ../nbs/api/cli.ipynb #f8c7a291
 def measure_ledger(
     which:str="", # the start of an experiment's key, such as "sgd"; every experiment if empty
 )->None:
@@ -184,12 +190,6 @@ def measure_ledger(
             records = ledger.measure_in_turn(exps, paths, names)
             ledger.save(dataset, records, order=every)
             for key, record in records.items(): print(_line(dataset, key, record), flush=True)
-
-# %% ../nbs/api/cli.ipynb #f8c7a291
-def _line(dataset, key, record):
-    figures = ", ".join(f"{f} {v['mean']:.4f} ± {v['std']:.4f}"
-                        for f, v in record["figures"].items())
-    return f"{dataset:8} {key:28} {record['seconds']:6.1f} s a seed: {figures}"
 
 def time_lessons()->None:
     "Run every lesson on MNIST and put its seconds into the ledger."

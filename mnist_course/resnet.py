@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+from fastai.torch_core import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -181,9 +182,7 @@ def fit_fastai(
 ):                # fastai's Learner; `learn.validate()` gives loss and accuracy
     "ResNet18 through fastai, one epoch of MNIST; as it stands, phase 4 of write-up A."
     from fastai.callback import progress, schedule  # noqa: F401  (bring no_bar, fit_one_cycle)
-    from fastai.losses import CrossEntropyLossFlat
     from fastai.metrics import accuracy
-    from fastai.torch_core import set_seed
     from fastai.vision.core import PILImage, PILImageBW
     from fastai.vision.data import ImageDataLoaders
     from fastai.vision.learner import vision_learner
@@ -192,10 +191,10 @@ def fit_fastai(
     dls = ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=bs,
                                        img_cls=PILImageBW if grey else PILImage)
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
-                           loss_func=CrossEntropyLossFlat(), metrics=accuracy)
+                           metrics=accuracy) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()
-    n_epochs = enough_epochs(len(dls.train_ds), bs)
-    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(n_epochs, lr)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(enough_epochs(len(dls.train_ds), bs), lr)
     return learn
 
 # %% ../nbs/09_resnet.ipynb #8e59dc3a

@@ -11,7 +11,7 @@ __all__ = ['in_turn', 'MatrixConv', 'specialised', 'kept_memory', 'shift', 'affi
 # %% ../nbs/11_speed.ipynb #b920a7eb
 import copy, ctypes, math, statistics, time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import torch
@@ -61,12 +61,13 @@ class MatrixConv(nn.Module):
         y = x.permute(0, 2, 3, 1).flatten(1) @ matrix.T       # (bs, places·c_out)
         return y.view(len(x), *self.out, -1).permute(0, 3, 1, 2)
 
-# %% ../nbs/11_speed.ipynb #bff2f5b2
+# %% ../nbs/11_speed.ipynb #71e22c0f
 def _starts(n_in, n_out, k, stride, padding):
     "Where the whole map lies in the kernel for each output; None if it does not fit for one."
     starts = [padding - i*stride for i in range(n_out)]
     return starts if all(0 <= s and s + n_in <= k for s in starts) else None
 
+# %% ../nbs/11_speed.ipynb #bff2f5b2
 def _matrix_convs(model, image):
     "For each convolution that allows it, its `MatrixConv` for images like this."
     found = {}
@@ -119,7 +120,7 @@ def kept_memory()->Iterator[bool]: # whether the C library could be asked
     try: yield True
     finally: mallopt(mmap_max, 65536); mallopt(trim_threshold, 128*1024) # glibc's own defaults
 
-# %% ../nbs/11_speed.ipynb #71c639b1
+# %% ../nbs/11_speed.ipynb #556be032
 def shift(
     images:Tensor,     # uint8, (n, h, w)
     g:torch.Generator, # for the random choice
@@ -131,6 +132,7 @@ def shift(
     windows = F.pad(images, (pixels,)*4).unfold(1, h, 1).unfold(2, w, 1)
     return windows[torch.arange(n), down, right]
 
+# %% ../nbs/11_speed.ipynb #71c639b1
 def affine(
     images:Tensor,      # uint8, (n, h, w)
     g:torch.Generator,  # for the random choice
@@ -169,8 +171,9 @@ def fast_dtype(
 def _device(device): # the one asked for, else a GPU if there is one
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
-# %% ../nbs/11_speed.ipynb #8455f7dc
-def _batches(images, labels, bs, epochs, augment, plain, g): # -> (part done, images, labels)
+# %% ../nbs/11_speed.ipynb #c230ebc9
+def _batches(images, labels, bs, epochs, augment, plain, seed): # -> (part done, images, labels)
+    g = torch.Generator().manual_seed(seed)
     per_epoch = len(images)//bs
     n_steps = round(epochs*per_epoch)
     for i in range(n_steps):
@@ -185,6 +188,23 @@ def _optimiser(model, weight_decay):
     groups = [{"params": [p for p in params if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0}] # biases, scales
     return torch.optim.SGD(groups, lr=0., momentum=.9, nesterov=True, fused=True)
+
+# %% ../nbs/11_speed.ipynb #8455f7dc
+@contextmanager
+def _prepared(model, image, device, special): # in training mode, on the device that it gives
+    order, device = torch.channels_last if special else torch.contiguous_format, _device(device)
+    model.to(device, memory_format=order).train()
+    with specialised(model, normalised(image).to(device)) if special else nullcontext():
+        yield device
+
+def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
+    device = next(model.parameters()).device
+    xb, yb = xb.to(device), yb.to(device)
+    for group in opt.param_groups: group["lr"] = lr
+    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        scores = model(normalised(xb))
+    F.cross_entropy(scores.float(), yb, label_smoothing=smoothing).backward()
+    opt.step(); opt.zero_grad()
 
 def _must_fit(images, labels, bs):
     if images.dtype != torch.uint8 or images.ndim != 3:
@@ -215,27 +235,11 @@ def train(
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; images and labels that do not fit together are a `ValueError`."
     _must_fit(images, labels, bs)
-    device, g = _device(device), torch.Generator().manual_seed(seed)
-    dtype = dtype or fast_dtype(device)
-    model.to(device, memory_format=torch.channels_last if special else torch.contiguous_format)
-    model.train()
-    first = normalised(images[:1]).to(device)
-    with kept_memory(), _specialised_if(special, model, first):
-        opt = _optimiser(model, weight_decay)
-        for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, g):
-            for group in opt.param_groups: group["lr"] = lr*one_cycle(done, warm_up)
-            with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-                scores = model(normalised(xb.to(device, non_blocking=True)))
-            yb = yb.to(device, non_blocking=True)
-            F.cross_entropy(scores.float(), yb, label_smoothing=smoothing).backward()
-            opt.step(); opt.zero_grad()
+    with kept_memory(), _prepared(model, images[:1], device, special) as device:
+        opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
+        for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, seed):
+            _step(model, opt, lr*one_cycle(done, warm_up), xb, yb, dtype, smoothing)
     return model.eval()
-
-@contextmanager
-def _specialised_if(wanted, model, image):
-    if not wanted: yield
-    else:
-        with specialised(model, image): yield
 
 # %% ../nbs/11_speed.ipynb #51dc300b
 @torch.no_grad()
@@ -266,7 +270,7 @@ def small_net(
     return nn.Sequential(*first, _layer(16, 32), nn.MaxPool2d(2), _layer(32, 64), nn.MaxPool2d(2),
                          _layer(64, 128, padding=0), nn.Flatten(), nn.Linear(128, n_out))
 
-# %% ../nbs/11_speed.ipynb #c9f7156c
+# %% ../nbs/11_speed.ipynb #18884aec
 def _score(model, path): # on the testing part
     images, labels = load_split(path, "testing")
     return {"accuracy": accuracy(predict(model, images), labels).item(), "n_valid": len(labels)}
@@ -283,6 +287,7 @@ def train_small(
     how["epochs"] *= enough_epochs(len(images), 128) # a factor of one on MNIST
     return train(small_net(fine=fine), images, labels, seed=seed, **how)
 
+# %% ../nbs/11_speed.ipynb #c9f7156c
 def train_resnet(
     path:Path,    # from `get_data("full")`
     seed:int=0,   # for weights and order
@@ -336,7 +341,7 @@ def measure_compile(path, seed):
     figures["compilation"] = time.perf_counter() - start
     return figures | in_turn({way: lambda way=way: step(way) for way in ways}, 15)
 
-# %% ../nbs/11_speed.ipynb #5aa253f8
+# %% ../nbs/11_speed.ipynb #f5474bb3
 class Coloured(nn.Module):
     "A model for three colour channels, given one grey one."
     def __init__(self,
@@ -353,6 +358,7 @@ def _one_epoch(path, seed, c_in=1, bs=64, lr=.05, **how):
     how |= dict(bs=bs, lr=lr, augment=shift, seed=seed, epochs=enough_epochs(len(images), bs))
     return _score(train(model, images, labels, **how), path)
 
+# %% ../nbs/11_speed.ipynb #5aa253f8
 @experiment("speed.in_memory", data="full", seeds=3, together="resnet")
 def measure_in_memory(path, seed):
     return _one_epoch(path, seed, c_in=3, dtype=torch.float32, special=False)
