@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from fastai.torch_core import set_seed
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -183,8 +182,8 @@ def fit_fastai(
     "ResNet18 through fastai, one epoch of MNIST; as it stands, phase 4 of write-up A."
     from fastai.callback import progress, schedule  # noqa: F401  (bring no_bar, fit_one_cycle)
     from fastai.metrics import accuracy
-    from fastai.vision.core import PILImage, PILImageBW
-    from fastai.vision.data import ImageDataLoaders
+    from fastai.torch_core import set_seed
+    from fastai.vision.data import ImageDataLoaders, PILImage, PILImageBW
     from fastai.vision.learner import vision_learner
     from torchvision.models import resnet18
     set_seed(seed)
