@@ -75,6 +75,7 @@ def _keep_random():
         if cuda is not None: torch.cuda.set_rng_state_all(cuda)
     return back
 
+# %% ../nbs/10_bug_clinic.ipynb #53ec945a
 def _keep_other(it):
     "The same for an optimiser, or for the generators that decide a loader's order."
     if hasattr(it, "load_state_dict"):
@@ -209,7 +210,12 @@ def check_scale(
                    f"pixels {m:.3g} ± {s:.3g} in training, {m2:.3g} ± {s2:.3g} {where}",
                    "send both through one function: same divisor, same mean, same ink")
 
-# %% ../nbs/10_bug_clinic.ipynb #cb014e32
+# %% ../nbs/10_bug_clinic.ipynb #87a90f22
+def _together_and_alone(loss_func, s, y):
+    "The loss of a batch, and the sum of the losses of its images."
+    alone = sum(loss_func(s[i:i + 1], y[i:i + 1]).item() for i in range(len(s)))
+    return loss_func(s, y).item(), alone
+
 def check_pairing(
     loss_func:Callable, # (scores, targets) -> one number
     scores:Tensor,      # of a batch; only shape and device count
@@ -220,12 +226,10 @@ def check_pairing(
     g, y = torch.Generator().manual_seed(0), yb[:n]
     s = torch.rand(scores[:n].shape, generator=g, dtype=torch.float64).to(scores.device)
     if y.is_floating_point(): y = torch.rand(y.shape, generator=g).round().to(s)
-    whole = loss_func(s, y).item()
-    one_by_one = sum(loss_func(s[i:i + 1], y[i:i + 1]).item() for i in range(len(s)))
     by_label = not y.is_floating_point() and s.ndim == y.ndim + 1 and s.shape[1] > 1
-    ok = by_label or any(math.isclose(whole, one_by_one/k, rel_tol=1e-6) for k in (1, len(s)))
-    gap = "" if ok else (f"; the loss of {len(s)} together is {whole:.3g}, "
-                         f"one by one {one_by_one/len(s):.3g}")
+    whole, alone = (0., 0.) if by_label else _together_and_alone(loss_func, s, y)
+    ok = any(math.isclose(whole, alone/k, rel_tol=1e-6) for k in (1, len(s)))
+    gap = "" if ok else f"; {len(s)} together lose {whole:.3g}, one by one {alone/len(s):.3g}"
     return Finding("pairing", ok, f"scores {tuple(scores.shape)}, targets {tuple(yb.shape)}{gap}",
                    "give both one shape, such as (bs, 1): targets[:, None]")
 
@@ -273,6 +277,7 @@ def _loss_and_slope(loss_func, scores, yb):
     slope, = torch.autograd.grad(loss, scores)
     return {"loss": loss.item(), "slope": slope.sum().item()}
 
+# %% ../nbs/10_bug_clinic.ipynb #d7c16f69
 def check_extremes(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out)
     loss_func:Callable, # (scores, targets) -> one number
@@ -325,7 +330,8 @@ def check_bend(
     a, b = x[:half], x[half:2*half]
     with untouched(model), torch.no_grad():
         _as_double(model)
-        fa, fb, both, none = (_unsquashed(kind, model(x)) for x in (a, b, a + b, 0*a))
+        try: fa, fb, both, none = (_unsquashed(kind, model(x)) for x in (a, b, a + b, 0*a))
+        except RuntimeError as e: raise DoesNotApply("the model does not take float64") from e
     moves = (fa - none).abs().max().item()
     if moves < 1e-9: raise DoesNotApply("the scores do not depend on the input")
     off = (fa + fb - both - none).abs().max().item()/moves
@@ -554,15 +560,15 @@ def _slopes_finding(report):
     "A gradient check's report as a finding."
     wrong = list(dict.fromkeys(e.name for e in report.entries if e.verdict == "wrong"))
     hints = [f"{name}: {report.hints[name]}" for name in wrong if report.hints.get(name)]
-    seen = f"{len(report.entries)} slopes measured, the worst off by {report.worst.error:.1e}"
-    e = report.worst
-    if wrong: seen += (f"; wrong in {', '.join(wrong[:4])}, such as {e.name}{list(e.index)}: "
-                       f"{e.claimed:.2g} for {e.measured:.2g}")
+    e, seen = report.worst, f"{len(report.entries)} slopes measured, "
+    seen += (f"wrong in {', '.join(wrong[:4])}; {e.name}{list(e.index)} is {e.claimed:.2g}, not "
+             f"{e.measured:.2g}" if wrong else f"the worst off by {e.error:.1e}")
     if wrong and all(len(report.shapes[name]) == 1 for name in wrong):
         hints.append("a bias sums the slopes over the images, axis 0")
     return Finding("slopes", report.ok, seen, " ".join(hints) or
                    "derive again, last wrong layer first: each derivative once, of what went in")
 
+# %% ../nbs/10_bug_clinic.ipynb #39ecb852
 def check_slopes(
     loss:Callable,    # () -> the loss, computed from the parameters as they are now
     params:Mapping,   # name -> nested lists, NumPy array or tensor; float64
@@ -601,8 +607,9 @@ def check_backward(
     with untouched(model):
         _as_double(model)
         def loss(): return loss_func(model(x), y).detach()
-        if loss().dtype != torch.float64 or loss() != loss():
-            raise DoesNotApply("model and loss do not give one float64 number")
+        try: steady = loss().dtype == torch.float64 and loss() == loss()
+        except RuntimeError: steady = False
+        if not steady: raise DoesNotApply("model and loss give no steady float64 number")
         claims = {k: s for k, s in _slopes(model, loss_func, x, y).items() if s is not None}
         if not claims: raise DoesNotApply("no slope reaches a parameter")
         params, names = dict(model.named_parameters()), list(claims)[::-(-len(claims)//16)]

@@ -519,6 +519,25 @@ def test_frozen_parameters_are_nobodys_fault(data):
     with pytest.raises(DoesNotApply): clinic.check_reach(s["model"], cross_entropy, *data[10][:2])
 
 
+def test_class_weights(data):
+    s = set_up(data)
+    s["loss_func"] = nn.CrossEntropyLoss(weight=torch.linspace(1, 2, 10)) # float32
+    report = examine(**own_step(s))
+    assert report.ok and set(report.skipped) == {"slopes"}, report
+
+
+class Narrow(nn.Module):
+    "Insists on float32 inside."
+    def __init__(self, model): super().__init__(); self.model, self.w = model, torch.ones(784)
+    def forward(self, xb): return self.model(F.linear(xb, self.w.diag()))
+
+
+def test_a_model_that_insists_on_float32(data):
+    s = set_up(data)
+    report = examine(**replace(s, Narrow(s["model"])))
+    assert report.ok and set(report.skipped) == {"slopes", "bend"}, report
+
+
 # ---- input that cannot be examined: one sentence each ----
 
 @pytest.mark.parametrize("given, said", [
