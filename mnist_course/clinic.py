@@ -243,7 +243,7 @@ def _kind(model, xb):
             logs = (out <= 0).all() and (out.exp().sum(1) - 1).abs().max() < 1e-3
             return "log-probabilities" if logs else "scores"
         wild = torch.cat([out.flatten(), *(model(k*xb).flatten() for k in (-100., 100.))])
-        inside = ((0 <= wild) & (wild <= 1)).all() and wild.max() > .5
+        inside = ((0 <= wild) & (wild <= 1)).all() and ((0 < out) & (out < 1)).any()
     return "probabilities" if inside else "scores"
 
 def _squashes(loss_func, scores, yb):

@@ -519,6 +519,19 @@ def test_frozen_parameters_are_nobodys_fault(data):
     with pytest.raises(DoesNotApply): clinic.check_reach(s["model"], cross_entropy, *data[10][:2])
 
 
+def test_one_sigmoid_is_told_from_none(data):
+    x, y = (t[:64] for t in data[2][:2])
+    for seed in range(40):
+        bare = seeded(lambda: relu_net(784, 16, 1))(seed)
+        for model, ok in (bare, True), (nn.Sequential(bare, nn.Sigmoid()), False):
+            for loss_func in bce, mnist_loss:
+                assert clinic.check_squashing(model, loss_func, x, y).ok == ok, seed
+            assert clinic.check_squashing(model, F.mse_loss, x, y).ok
+    for p in bare.parameters(): nn.init.zeros_(p)
+    assert clinic.check_squashing(bare, bce, x, y).ok
+    assert not clinic.check_squashing(nn.Sequential(bare, nn.Sigmoid()), bce, x, y).ok
+
+
 def test_class_weights(data):
     s = set_up(data)
     s["loss_func"] = nn.CrossEntropyLoss(weight=torch.linspace(1, 2, 10)) # float32
