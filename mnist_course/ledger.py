@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'EXPERIMENTS', 'DATASETS', 'Published', 'Experiment', 'experiment', 'Measured', 'summarise',
-           'ledger_file', 'Ledger', 'load', 'machine', 'run_once', 'record', 'measure', 'measure_in_turn', 'save',
+           'ledger_file', 'Ledger', 'load', 'machine', 'run_once', 'as_record', 'measure', 'measure_in_turn', 'save',
            'lesson_seconds', 'save_lesson_seconds', 'check', 'ladder', 'as_markdown', 'results', 'quoted', 'requote']
 
 # %% ../nbs/api/ledger.ipynb #7ed81655
@@ -178,7 +178,7 @@ def run_once(
     figures = exp.run(path, seed)
     return {"figures": figures, "seconds": time.perf_counter() - start}
 
-def record(
+def as_record(
     exp:Experiment,   # what was run
     runs:list[dict],  # from `run_once`, one for each seed
     dataset:str,      # the dataset's full name
@@ -202,7 +202,7 @@ def measure(
 )->dict:                      # plain data, ready for the ledger
     "Run an experiment once for each seed and summarise every figure it returns."
     seeds = range(exp.seeds) if seeds is None else seeds
-    return record(exp, [run_once(exp, path, seed) for seed in seeds], dataset)
+    return as_record(exp, [run_once(exp, path, seed) for seed in seeds], dataset)
 
 def measure_in_turn(
     exps:Iterable[Experiment], # each with its own number of seeds
@@ -215,7 +215,7 @@ def measure_in_turn(
     for seed in range(max(exp.seeds for exp in exps)):
         for exp in exps:
             if seed < exp.seeds: done[exp.key].append(run_once(exp, paths[exp.key], seed))
-    return {exp.key: record(exp, done[exp.key], datasets[exp.key]) for exp in exps}
+    return {exp.key: as_record(exp, done[exp.key], datasets[exp.key]) for exp in exps}
 
 # %% ../nbs/api/ledger.ipynb #bcf7bad6
 def save(
