@@ -39,8 +39,10 @@ _run/wheel.ok: $(SHIPPED) tests/wheel.py
 	$(BIN)/python tests/wheel.py
 	@touch $@
 
+# JupyterLab shows the pictures and tables of a notebook that came from elsewhere once it is trusted.
 lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)
-	$(BIN)/jupyter lab $(ARGS) nbs/index.ipynb
+	@$(BIN)/jupyter trust nbs/*.ipynb nbs/api/*.ipynb > /dev/null
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
 data: $(READY) ## fetch MNIST, or the stand-in, and say where it is
 	$(BIN)/mnist_course data

@@ -89,7 +89,7 @@ def same_numbers(outputs: dict) -> None:
 
 
 def comparisons(quick: bool, device: str) -> list[Comparison]:
-    images, labels = (t[:20] for t in digits("training"))
+    images, labels = (t[:100] for t in digits("training"))
     rows, labels = as_lists(images), labels.tolist()
     sizes = (784, 12, 10) if quick else SIZES
     def way(name, kind, step, bs, batches, note=""):
@@ -98,16 +98,15 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
         return Way(name, step, prepare, note=note)
     def both(bs, batches): return (way("python_net", Network, train, bs, batches),
                                    way(LOOPS, LoopNetwork, train, bs, batches))
-    one_by_one = both(1, 2 if quick else 10)
+    n, rounds = (20, 2) if quick else (100, 7)
     return [
         Comparison(
             "plain.example", "One training example in plain Python, 784-112-16-10, in batches of "
-            "10 as lesson 07 trains", both(10, 1), same_numbers, SAME, per=10,
-            rounds=2 if quick else 9,
+            "10 as lesson 07 trains", both(10, n//10), same_numbers, SAME, per=n, rounds=rounds,
             bars=(Bar(LOOPS, 5, "python_net at least 5× the triple loop"),)),
         Comparison(
-            "plain.one", "The same, one image at a time", one_by_one, same_numbers, SAME,
-            per=2 if quick else 10, rounds=2 if quick else 9,
+            "plain.one", "The same, one image at a time", both(1, n), same_numbers, SAME, per=n,
+            rounds=rounds,
             note="Here the weights are stepped for each image and not for each ten, and that step "
                  "gains less from walking along lists than the sums do."),
         Comparison(

@@ -131,6 +131,24 @@ def lesson_memory(row: dict) -> str:
     return "not measured: too long for `make bench`; the time is the ledger's"
 
 
+def front(results: dict) -> str:
+    "The front page's table, a row for each rival that a bar names; then machine and date."
+    rows = []
+    for c in comparisons(results):
+        ways = {way["name"]: way for way in c["ways"]}
+        for bar in c["bars"] if ways else ():
+            ours, rival = c["ways"][0], ways[bar["rival"]]
+            rows.append([c["work"], name_of(ours), duration(ours["median"]),
+                         name_of(rival), duration(rival["median"]), times(rival["ratio"])])
+    head = ["work", "the course", "", "instead", "", "takes"]
+    return table(head, rows) + "\n\n" + when(results)
+
+
+def name_of(way: dict) -> str:
+    "A way's name; one that is code looks like code."
+    return f"`{way['name']}`" if "import" in way["name"].split() else way["name"]
+
+
 INTRO = """`make bench` runs the course's code and what one would use instead on the same work, in \
 one run on one machine: in turn, round after round, with garbage collection off. Before a time \
 counts, the outputs are checked to be the same; if they are not, there is no time. What is shown \
@@ -162,6 +180,7 @@ def when(results: dict) -> str:
     said = []
     for (machine, versions, data), dates in lines.items():
         on = "; ".join(f"{date} ({', '.join(names)})" for date, names in dates.items())
+        if len(lines) == len(dates) == 1: on = next(iter(dates)) # all of it on one day
         said.append(f"Measured on {data}: {machine}. {versions}. {on}.")
     minutes = sum(record["seconds"] for record in results["groups"].values())/60
     busy = [name for name, record in results["groups"].items() if record["busy"] > .1]

@@ -107,7 +107,8 @@ def weight_slopes(
     "dw_ij = the sum over the images of x_i dz_j; inputs that are zero are skipped."
     zero = [0.]*len(dzs[0])
     return [add_rows(zero, [(xi, dz) for xi, dz in zip(column, dzs, strict=True) if xi])
-            for column in zip(*inputs, strict=True)]     # a column holds one input, of all images
+            if any(column) else zero                 # blank in all images: no need to look further
+            for column in zip(*inputs, strict=True)] # a column holds one input, of all images
 
 # %% ../nbs/07_backprop_python.ipynb #a6865781
 def _sumprod(p, q): return sum([a*b for a, b in zip(p, q, strict=True)])

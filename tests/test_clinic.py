@@ -113,9 +113,10 @@ def set_up(data, name="relu", seed=0, dtype=torch.float32):
 
     def step(model, xb, yb):
         model.train()
+        if seed % 2: opt.zero_grad()       # half of the world does it before the step
         loss_func(model(xb), yb).backward()
         opt.step()
-        opt.zero_grad()
+        if not seed % 2: opt.zero_grad()   # and half of it after
 
     def predict(xb):
         model.eval()
@@ -412,6 +413,16 @@ def test_no_trace_is_left(data, name, training):
     assert storage == [p.data_ptr() for p in s["model"].parameters()]
 
 
+def test_dice_of_three_makers_are_put_back(data):
+    s = set_up(data)
+    def dicey(model, xb, yb):
+        shift = torch.rand(1).item() + np.random.random() + random.random()
+        s["step"](model, xb + shift/1000, yb)
+    before = trace(s)
+    assert examine(**s | {"step": dicey}).ok
+    assert same(before, trace(s))
+
+
 def test_the_trace_would_show(data):
     s = set_up(data)
     before = trace(s)
@@ -530,6 +541,15 @@ def test_one_sigmoid_is_told_from_none(data):
     for p in bare.parameters(): nn.init.zeros_(p)
     assert clinic.check_squashing(bare, bce, x, y).ok
     assert not clinic.check_squashing(nn.Sequential(bare, nn.Sigmoid()), bce, x, y).ok
+
+
+@seeds
+def test_equal_weights_do_no_harm_where_slopes_differ(data, seed):
+    net = seeded(lambda: relu_net(784, 64, 10))(seed)
+    nn.init.constant_(net[0].weight, .02)     # the second layer tells these units apart
+    assert clinic.check_symmetry(net, cross_entropy, *(t[:64] for t in data[10][:2])).ok
+    for p in net.parameters(): nn.init.constant_(p, .02)
+    assert not clinic.check_symmetry(net, cross_entropy, *(t[:64] for t in data[10][:2])).ok
 
 
 def test_class_weights(data):

@@ -13,6 +13,9 @@ from conftest import NOTEBOOKS, PROJECT, cells
 from mnist_course import ledger
 from mnist_course.cli import readme_files
 
+sys.path.insert(0, str(PROJECT)) # benchmarks are scripts of the project, not part of the package
+from benchmarks import report # noqa: E402
+
 TOOLS = {"ledger", "gradcheck", "exercises", "plots"}
 BIN = Path(sys.executable).parent
 
@@ -48,9 +51,21 @@ def test_readme_is_the_index():
         assert (PROJECT/name).read_bytes().replace(b"\r\n", b"\n") == contents, "run `make readme`"
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md"])
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:\s]+)\)", (PROJECT/page).read_text("utf-8"))
+    assert links or page == "CONTRIBUTING.md"
+    for link in links: assert ((PROJECT/page).parent/link).exists(), link
+
+
 def test_front_page_shows_the_ledger_as_it_is():
     shown = ledger.as_markdown(ledger.ladder(ledger.load()))
     assert shown and shown in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
+
+
+def test_front_page_shows_the_benchmarks_as_they_are():
+    results = report.load(report.HERE/"results.json")
+    assert report.front(results) in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
 
 
 def module_imports(file):
