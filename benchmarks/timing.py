@@ -186,11 +186,11 @@ def _do(job: Job, threads: int, pipe) -> None:
     told = job.run(**job.settings)
     seconds = time.perf_counter() - start
     if isinstance(told, float): seconds = told  # the job timed its own core
-    pipe.send({"seconds": seconds, "peak_mb": max(_peak() - before, 0.)})
+    pipe.send({"seconds": seconds, "peak_mb": max(_peak() - before, 0.), "output": told})
 
 
 def alone(job: Job, threads: int = THREADS) -> dict:
-    "Seconds and peak memory, above what was there before, of a job in a process of its own."
+    "Seconds, peak memory above what was there before, and output of a job in its own process."
     # forked from a process that has only imported the libraries: no leftovers, no wait
     context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix": context.set_forkserver_preload(["benchmarks.preload"])

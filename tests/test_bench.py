@@ -6,12 +6,10 @@ import subprocess
 import sys
 
 import pytest
+from benchmarks import conv, growth, limits, linear, loading, mlp, plain, report, timing
+from benchmarks.__main__ import PLAN
+from benchmarks.timing import Bar, Comparison, Disagreement, Job, Way
 from conftest import PROJECT
-
-sys.path.insert(0, str(PROJECT)) # benchmarks are scripts of the project, not part of the package
-from benchmarks import conv, growth, limits, linear, loading, mlp, plain, report, timing # noqa: E402
-from benchmarks.__main__ import PLAN # noqa: E402
-from benchmarks.timing import Bar, Comparison, Disagreement, Job, Way # noqa: E402
 
 RESULTS = report.HERE/"results.json"
 

@@ -9,12 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from benchmarks import report
 from conftest import NOTEBOOKS, PROJECT, cells
 from mnist_course import ledger
 from mnist_course.cli import readme_files
-
-sys.path.insert(0, str(PROJECT)) # benchmarks are scripts of the project, not part of the package
-from benchmarks import report # noqa: E402
 
 TOOLS = {"ledger", "gradcheck", "exercises", "plots"}
 BIN = Path(sys.executable).parent
