@@ -17,11 +17,11 @@ CURVE_NOTES = {
                     "whole costs a little more than its share.",
     "python.share": "One image after another: each costs what its inked pixels cost.",
     "numpy.share": "One batch after another. Memory grows with the images: as floats they are "
-                   "four times their bytes, twice over while they are scaled.",
+                   "four times their bytes.",
     "mean.share": "Most of it is waiting for memory: each pass makes new arrays, which the system "
-                  "hands over page by page at first touch, unless they are small enough to be "
-                  "used again. With memory kept for the process, by the C library's settings, "
-                  "the same job took less than half the time.",
+                  "hands over page by page at first touch. The C library uses pieces again only "
+                  "up to 32 MB, and those of a tenth of the images are smaller: hence the jump "
+                  "after the first point.",
     "resnet.share": "The same steps for each batch, and a fixed cost besides them that weighs on "
                     "small parts. Memory is that of a batch.",
     "small.share": "The same steps for each batch, and a fixed cost besides them that is a large "
