@@ -1,9 +1,9 @@
 """The book: a website made from the notebooks as they are committed. Nothing is run.
 
-    python book/make.py [FOLDER [WORK]]
+    python book/make.py [FOLDER]
 
-The pages are prepared in WORK, `_run/book` if none is named: what nbdev hides is taken out, links
-are led to the pages they mean. Sphinx writes them as HTML into FOLDER, `_book` if none is named.
+First the pages are prepared: what nbdev hides is taken out, and links are led to the pages they
+mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named.
 """
 import html
 import json
@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent.resolve()
@@ -148,38 +149,39 @@ def contents() -> str:
 
 
 def prepare(folder: Path) -> None:
-    "Write every page's source into a folder, touching only what has changed."
-    wanted = {}
+    "Write every page's source into a folder."
     for source, place in PAGES.items():
         text = (prepare_notebook(source) if source.suffix == ".ipynb" else
                 prepare_prose(source.read_text(encoding="utf-8"), source))
-        wanted[folder/place] = text.encode()
-    for plot in (PROJECT/"benchmarks"/"plots").glob("*.svg"):
-        wanted[folder/"plots"/plot.name] = plot.read_bytes()
-    for file in folder.rglob("*"):
-        if file.is_file() and file not in wanted: file.unlink()
-    for file, new in wanted.items():
-        if file.exists() and file.read_bytes() == new: continue
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(new)
+        (folder/place).parent.mkdir(parents=True, exist_ok=True)
+        (folder/place).write_text(text, encoding="utf-8")
+    shutil.copytree(PROJECT/"benchmarks"/"plots", folder/"plots")
 
 
-def make(site: Path, work: Path) -> int:
-    "Build the site; warnings are errors. Sphinx's exit code."
+def build(pages: Path, site: Path) -> int:
+    "Let Sphinx write a folder of pages as HTML, a warning being an error. Its exit code."
     from sphinx.cmd.build import main
-    prepare(work/"pages")
-    done = main(["-c", str(HERE), "-d", str(work/"doctrees"), "-W", "--keep-going", "-q",
-                 str(work/"pages"), str(work/"html")])
+    work = pages.with_name("html")
+    done = main(["-c", str(HERE), "-d", str(pages.with_name("doctrees")), "-W", "--keep-going",
+                 "-q", str(pages), str(work)])
     if done: return done
     shutil.rmtree(site, ignore_errors=True)
-    shutil.copytree(work/"html", site, ignore=shutil.ignore_patterns(
-        ".*", "*.map", "_sources", "objects.inv"))
+    unused = shutil.ignore_patterns(".*", "*.map", "_sources", "objects.inv")
+    shutil.copytree(work, site, ignore=unused)
     return 0
 
 
+def make(site: Path) -> int:
+    "Make the book from scratch: it takes seconds, and nothing old can stay behind."
+    if site.exists() and any(site.iterdir()) and not (site/"searchindex.js").exists():
+        sys.exit(f"{site} holds something that is no book: name another folder, or an empty one.")
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder)/"pages")
+        return build(Path(folder)/"pages", site)
+
+
 if __name__ == "__main__":
-    named = [Path(name) for name in sys.argv[1:]]
-    site = named[0] if named else PROJECT/"_book"
-    done = make(site, named[1] if named[1:] else PROJECT/"_run"/"book")
+    site = Path(sys.argv[1] if sys.argv[1:] else PROJECT/"_book")
+    done = make(site)
     if not done: print(f"The book: {(site/'index.html').resolve()}")
     sys.exit(done)

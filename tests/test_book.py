@@ -31,9 +31,9 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder, work = tmp_path_factory.mktemp("book")/"site", tmp_path_factory.mktemp("work")
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder, work],
-                          cwd=work, capture_output=True, text=True, encoding="utf-8")
+    folder = tmp_path_factory.mktemp("book")/"site"
+    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
+                          capture_output=True, text=True, encoding="utf-8")
     assert done.returncode == 0, done.stdout + done.stderr
     return Site(folder)
 
@@ -234,11 +234,15 @@ def test_prose_keeps_its_code():
 
 
 def test_a_broken_link_stops_the_build(tmp_path):
-    pages = tmp_path/"work"/"pages"
-    pages.mkdir(parents=True)
-    (pages/"index.md").write_text("# Title\n\n[nowhere](missing.ipynb)\n", "utf-8")
-    build = ("import sys; from pathlib import Path; import make; make.prepare = lambda folder: 0; "
-             "sys.exit(make.make(*map(Path, sys.argv[1:])))")
-    done = subprocess.run([sys.executable, "-c", build, tmp_path/"site", tmp_path/"work"],
+    (tmp_path/"pages").mkdir()
+    (tmp_path/"pages"/"index.md").write_text("# Title\n\n[nowhere](missing.ipynb)\n", "utf-8")
+    build = "import sys, pathlib, make; sys.exit(make.build(*map(pathlib.Path, sys.argv[1:])))"
+    done = subprocess.run([sys.executable, "-c", build, tmp_path/"pages", tmp_path/"site"],
                           cwd=PROJECT/"book", capture_output=True, text=True, encoding="utf-8")
     assert done.returncode and "missing.ipynb" in done.stderr and not (tmp_path/"site").exists()
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path/"thesis.txt").write_text("years of work")
+    with pytest.raises(SystemExit, match="is no book"): make.make(tmp_path)
+    assert (tmp_path/"thesis.txt").exists()
