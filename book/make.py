@@ -12,11 +12,15 @@ import re
 import shutil
 import sys
 import tempfile
+from configparser import ConfigParser
 from pathlib import Path
 
 HERE = Path(__file__).parent.resolve()
 PROJECT = HERE.parent
 NBS = PROJECT/"nbs"
+parser = ConfigParser()
+parser.read(PROJECT/"settings.ini", encoding="utf-8")
+SETTINGS = parser["DEFAULT"]
 DIRECTIVE = re.compile(r"^#\|\s*(\S+)(.*)\n?", re.M)
 FENCED = re.compile(r"^```.*?^```$|`[^`\n]+`", re.M | re.S)
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]")
@@ -40,16 +44,18 @@ PAGES = {source: place for part in pages().values() for source, place in part}
 
 def outside_code(text: str, change) -> str:
     "Change Markdown, but not the code in it."
-    kept = FENCED.findall(text)
-    parts = FENCED.split(text)
-    return "".join(change(p) + k for p, k in zip(parts, [*kept, ""], strict=True))
+    kept = []
+
+    def keep(found):
+        kept.append(found[0])
+        return f"\0{len(kept) - 1}\0"
+
+    changed = change(FENCED.sub(keep, text))
+    return re.sub("\0(\\d+)\0", lambda found: kept[int(found[1])], changed)
 
 
 def lead(text: str, source: Path) -> str:
     "Links and pictures of a source, as its page in the book needs them."
-    from configparser import ConfigParser
-    settings = ConfigParser()
-    settings.read(PROJECT/"settings.ini", encoding="utf-8")
     here = Path(PAGES[source]).parent
 
     def target(found):
@@ -61,7 +67,7 @@ def lead(text: str, source: Path) -> str:
         if not path: return f"{found[1]}{anchor.lower()})" # as GitHub: Jupyter has capitals
         if file in PAGES: path, anchor = os.path.relpath(PAGES[file], here), anchor.lower()
         elif file.exists() and not found[1].startswith("!"):
-            path = f"{settings['DEFAULT']['git_url']}/blob/main/{file.relative_to(PROJECT)}"
+            path = f"{SETTINGS['git_url']}/blob/main/{file.relative_to(PROJECT)}"
         return f"{found[1]}{path}{anchor})".replace(os.sep, "/")
 
     return re.sub(r"(!?\[(?:[^\[\]]|\[[^\]]*\])*\]\()([^)#\s]*)(#[^)\s]*)?\)", target, text)
@@ -78,8 +84,8 @@ def unfold(text: str) -> str:
 
 def prepare_prose(text: str, source: Path) -> str:
     "A text cell without comments, its links led on."
-    change = lambda t: lead(unfold(re.sub(r"<!--.*?-->", "", t, flags=re.S)), source)
-    return change(text) if "<details>" in text else outside_code(text, change)
+    def change(text): return lead(unfold(re.sub(r"<!--.*?-->", "", text, flags=re.S)), source)
+    return outside_code(text, change)
 
 
 class Levels:

@@ -229,6 +229,8 @@ def test_prose_keeps_its_code():
     text = "1%<!-- a.b --> and `2%<!-- a.b -->`\n\n```\n3%<!-- a.b --> [x](../LICENSE)\n```\n"
     prepared = make.prepare_prose(text, PROJECT/"nbs"/"index.ipynb")
     assert prepared == text.replace("<!-- a.b -->", "", 1)
+    link = "[`make`](../CHANGELOG.md)" # code within a link
+    assert make.prepare_prose(link, PROJECT/"nbs"/"index.ipynb") == "[`make`](changelog.md)"
     folded = make.unfold("<details><summary>Why?</summary>\nSee <code>a&lt;b</code> now.</details>")
     assert "</summary>\n\nSee `a<b` now.\n\n</details>" in folded
 
