@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/*.json) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench readme clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench readme book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -64,5 +64,8 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/mnist_course readme
 	$(BIN)/nbdev_clean
 
+book: $(READY) ## make the website from the committed notebooks, in _book
+	$(BIN)/python book/make.py
+
 clean: ## remove what was made at run time, but not the data
-	rm -rf $(VENV) _run _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) _run _book _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

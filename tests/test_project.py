@@ -97,7 +97,7 @@ def test_settings_are_one_place():
     assert f'__version__ = "{settings["version"]}"' in init
     assert settings["version"] in (PROJECT/"CHANGELOG.md").read_text("utf-8")
     pinned = re.findall(r"^([\w.-]+)==", (PROJECT/"constraints.txt").read_text("utf-8"), re.M)
-    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "dev_"))
+    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "book_", "dev_"))
     for name in re.findall(r"(?:^| )([\w-]+)", names): assert name in pinned, f"pin {name}"
 
 
@@ -121,7 +121,8 @@ def test_no_mnist_files_and_nothing_generated():
 
 def test_readme_names_every_target_it_promises():
     targets = re.findall(r"^([a-z-]+):.*##", (PROJECT/"Makefile").read_text("utf-8"), re.M)
-    needed = {"course", "test", "lab", "data", "run", "ledger", "readme", "clean", "help"}
+    needed = {"course", "test", "lab", "data", "run", "ledger", "readme", "book", "clean",
+              "help"}
     assert needed <= set(targets)
     text = (PROJECT/"README.md").read_text("utf-8") + (PROJECT/"CONTRIBUTING.md").read_text("utf-8")
     used = re.findall(r"\bmake ([a-z]+)\b(?= {2,}|`|\n| NB)", text)

@@ -1,0 +1,48 @@
+"Sphinx's settings for the book; `book/make.py` prepares the pages and starts it."
+import configparser
+from pathlib import Path
+
+from docutils import nodes
+from latex2mathml.converter import convert
+
+HERE = Path(__file__).parent
+parser = configparser.ConfigParser()
+parser.read(HERE.parent/"settings.ini", encoding="utf-8")
+settings = parser["DEFAULT"]
+
+project, author = settings["title"], settings["author"]
+copyright, release = settings["copyright"], settings["version"]
+extensions = ["myst_nb"]
+source_suffix = {".ipynb": "myst-nb", ".md": "myst-nb"}
+smartquotes = False
+
+nb_execution_mode = "off"            # the outputs are the committed ones
+nb_render_markdown_format = "myst"
+nb_ipywidgets_js = {}                # nothing is loaded from the network
+nb_merge_streams = True
+myst_enable_extensions = ["dollarmath"]
+myst_dmath_double_inline = True
+myst_heading_anchors = 4
+
+html_theme = "furo"
+html_title = settings["title"]
+html_static_path = ["static"]
+html_css_files = ["book.css"]
+html_copy_source = html_show_sourcelink = False
+html_use_index = False
+html_math_renderer = "mathml"
+pygments_style, pygments_dark_style = "tango", "github-dark"
+highlight_language = "none"          # a block that names no language is no program
+
+
+def math(display):
+    "A visitor that writes a formula as MathML, which a browser draws without a script."
+    def visit(self, node):
+        self.body.append(convert(node.astext(), display=display))
+        raise nodes.SkipNode
+    return visit
+
+
+def setup(app):
+    app.add_html_math_renderer("mathml", inline_renderers=(math("inline"), None),
+                               block_renderers=(math("block"), None))
