@@ -203,9 +203,11 @@ def growth_parts(curves: list[dict]) -> list[str]:
         mine = [c for c in curves if c["varies"] == varies]
         if not mine: continue
         parts.append(f"![{ALT[varies]}](plots/{name}.svg)")
-        rows = [[c["title"], *(f"{a}: {b}, {m}" for a, b, m in curve_rows(c)), power(c),
-                 CURVE_NOTES.get(c["key"], "")] for c in mine]
-        width = max(len(row) for row in rows)
+        most = max(len(c["points"]) for c in mine)
+        rows = [[c["title"], *(f"{a}: {b}, {m}" for a, b, m in curve_rows(c)),
+                 *[""]*(most - len(c["points"])), power(c), CURVE_NOTES.get(c["key"], "")]
+                for c in mine]
+        width = most + 3
         head = ["job", *["" for _ in range(width - 3)], "power", "why"]
         head[1] = WORDS[varies]
         parts.append(table(head, rows))
