@@ -12,9 +12,10 @@ from pathlib import Path
 
 from . import report, timing
 
-PLAN = { # group -> the minutes it may take on two cores; together under 25
-    "imports": 1.5, "loading": 2, "linear": .4, "plain": .4, "mlp": .4, "nearest_mean": .3,
-    "conv": 7.5, "growth": 3.5, "limits": .5, "lessons": 8}
+PLAN = { # group -> the minutes it takes on two cores; with the setting up before, under 25
+    "imports": 1.4, "loading": 1, "linear": .4, "plain": .6, "mlp": .3, "nearest_mean": .2,
+    "conv": 6.5, "growth": 3.1, "limits": .3, "lessons": 7.2}
+LIMIT = 22.5 # minutes for all groups: a slow machine leaves out the lessons that would take longer
 
 
 def machine(device: str) -> str:
@@ -69,14 +70,14 @@ class Busy:
         return t.user + t.system + t.children_user + t.children_system + alive
 
 
-def measure_group(name: str, quick: bool, device: str, tell) -> dict:
+def measure_group(name: str, quick: bool, device: str, tell, minutes: float) -> dict:
     "A group's results as plain data."
     from . import growth, limits
     if name == "growth": return {"curves": growth.measure(quick, tell)}
     if name == "limits": return {"limits": limits.measure(quick, tell)}
     if name == "lessons":
         from .imports import measure_lessons
-        return {"lessons": measure_lessons(quick, tell)}
+        return {"lessons": measure_lessons(quick, tell, minutes)}
     module = importlib.import_module(f".{name}", __package__)
     found = module.comparisons(quick, device)
     return {"comparisons": [timing.measure_or_refuse(c, tell=tell) for c in found]}
@@ -92,7 +93,8 @@ def run_group(name: str, said) -> None:
     print(f"\n{name}, on {data} (planned: {PLAN[name]:g} min)", flush=True)
     start = time.perf_counter()
     def tell(line): print(line, flush=True)
-    with Busy() as busy: record = measure_group(name, said.quick, said.device, tell)
+    with Busy() as busy:
+        record = measure_group(name, said.quick, said.device, tell, said.minutes)
     record |= {"seconds": time.perf_counter() - start, "busy": round(busy.share, 3),
                "machine": machine(said.device), "versions": versions(), "quick": said.quick,
                "data": data, "date": time.strftime("%Y-%m-%d")}
@@ -109,6 +111,8 @@ def main(args: list[str] = None) -> int:
     parser.add_argument("--only", nargs="+", choices=PLAN, metavar="GROUP", default=None,
                         help=f"some of: {', '.join(PLAN)}; the others keep what they had")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, for the convolutional nets")
+    parser.add_argument("--minutes", type=float, default=LIMIT,
+                        help="how long the lessons may take; all groups if none is named")
     parser.add_argument("--quick", action="store_true",
                         help="does everything run? few rounds, small parts, no figure worth a word")
     parser.add_argument("--out", type=Path, default=report.HERE,
@@ -128,9 +132,11 @@ def main(args: list[str] = None) -> int:
     if said.quick or len(names) == 1:
         for name in names: run_group(name, said)
     else: # a Python of its own for each, so that no group finds what another has left behind
-        words = ["--device", said.device, "--out", str(said.out)]
+        words, start = ["--device", said.device, "--out", str(said.out)], time.perf_counter()
         for name in names:
-            told = subprocess.run([sys.executable, "-m", __package__, "--only", name, *words])
+            left = said.minutes - (time.perf_counter() - start)/60
+            told = subprocess.run([sys.executable, "-m", __package__, "--only", name, *words,
+                                   "--minutes", f"{left:.2f}"])
             if told.returncode: return told.returncode
     results = report.load(said.out/"results.json")
     report.write(results, said.out)

@@ -56,7 +56,7 @@ def lesson(nb: Path) -> dict:
     return {"lesson": nb.stem, "seconds": seconds, "peak_mb": peak}
 
 
-def measure_lessons(quick: bool, tell=lambda line: None, minutes: float = 8) -> list[dict]:
+def measure_lessons(quick: bool, tell, minutes: float) -> list[dict]:
     "Each lesson in turn; one that would not fit into the minutes left keeps the ledger's time."
     rows, left, known = [], minutes*60, lesson_seconds()
     for nb in lessons()[4:5] if quick else lessons():

@@ -83,7 +83,7 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
     write_idx(Path(folder.name))
     def torchvision(): return by_torchvision(Path(folder.name))
     checked = "the same 70,000 images under the same labels, by digest"
-    slow = (Way(LIST, by_comprehension), Way(FASTAI, by_fastai, note="in one process"))
+    slow = (Way(LIST, by_comprehension), Way(FASTAI, by_fastai, rounds=1, note="in one process"))
     return [
         Comparison("loading.first", "MNIST from PNG files to tensors, the first time",
                    (Way("data.load_split, nothing kept", ours_first,

@@ -4,10 +4,12 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from benchmarks import conv, growth, limits, linear, loading, mlp, plain, report, timing
-from benchmarks.__main__ import PLAN
+from benchmarks import (conv, growth, imports, limits, linear, loading, mlp, plain, report,
+                        timing)
+from benchmarks.__main__ import LIMIT, PLAN
 from benchmarks.timing import Bar, Comparison, Disagreement, Job, Way
 from conftest import PROJECT
 
@@ -177,7 +179,18 @@ def test_a_group_is_replaced_and_the_others_stay(tmp_path):
 
 
 def test_the_plan_fits():
-    assert sum(PLAN.values()) < 25
+    assert sum(PLAN.values()) < LIMIT < 25
+
+
+def test_a_lesson_that_would_take_too_long_keeps_the_ledgers_time(monkeypatch):
+    books = [Path(f"{name}.ipynb") for name in ("first", "long", "short")]
+    monkeypatch.setattr(imports, "lessons", lambda: books)
+    monkeypatch.setattr(imports, "lesson_seconds", lambda: {"first": 50, "long": 70, "short": 9})
+    monkeypatch.setattr(imports, "lesson", lambda nb: {"lesson": nb.stem, "seconds": 50.})
+    said = []
+    rows = imports.measure_lessons(False, said.append, minutes=1)
+    assert [row["seconds"] for row in rows] == [50, 70, 50]
+    assert "from the ledger" in said[1] and "from the ledger" not in said[2]
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="nothing has been measured yet")
