@@ -8,11 +8,12 @@ import os
 import statistics
 import time
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from threadpoolctl import threadpool_limits
+from torch import nn
 
-from . import linear, mlp, plain
+from . import growth, linear, mlp, plain
 from .work import digits, pairs
 
 FLOAT = 4 # bytes
@@ -29,11 +30,19 @@ def _best(run, rounds: int) -> float:
     return min(seconds)
 
 
+def short_dtype() -> torch.dtype:
+    "What `mnist_course.speed.train` computes in: bfloat16 where the processor has it."
+    from mnist_course.speed import fast_dtype
+    return fast_dtype(torch.device("cpu"))
+
+
 def ceilings(quick: bool) -> dict:
     "Arithmetic in operations a second, memory in bytes a second (read and written)."
     n, rounds = (512, 3) if quick else (3072, 5)
     a, b = torch.rand(n, n), torch.rand(n, n)
     both = _best(lambda: a @ b, rounds)
+    short_a, short_b = a.to(short_dtype()), b.to(short_dtype())
+    short = _best(lambda: short_a @ short_b, rounds)
     with threadpool_limits(1, "blas"):
         one = _best(lambda: a.numpy() @ b.numpy(), rounds)
     source = torch.rand((8 if quick else 64)*2**20)
@@ -41,12 +50,12 @@ def ceilings(quick: bool) -> dict:
     copy = _best(lambda: target.copy_(source), rounds)
     total, row = [.5]*100_000, [.5]*100_000
     walk = _best(lambda: [s + .1*v for s, v in zip(total, row, strict=True)], rounds)
-    return {"flops": 2*n**3/both, "flops_one_thread": 2*n**3/one,
+    return {"flops": 2*n**3/both, "flops_one_thread": 2*n**3/one, "flops_short": 2*n**3/short,
             "bytes": 2*FLOAT*source.numel()/copy, "python_flops": 2*len(row)/walk}
 
 
-def _seconds(run, rounds: int) -> float:
-    run()
+def _seconds(run, rounds: int, warm: bool = True) -> float:
+    if warm: run()
     return statistics.median(_timed(run) for _ in range(rounds))
 
 
@@ -58,6 +67,52 @@ def _timed(run) -> float:
 
 def parameters(sizes) -> int:
     return sum(p*q for p, q in zip(sizes, sizes[1:], strict=False))
+
+
+def net_work(net: nn.Module, bs: int) -> tuple[int, int]:
+    """Operations and bytes of an epoch of lesson 11's training.
+
+    Bytes at the least: in each step every weight is read twice for the slopes, its slope is written
+    and read, and it and its momentum are read and written again, all in float32; each layer's
+    output is written and read in 16 bits, and so is its slope.
+    """
+    from mnist_course.resnet import normalised
+    from mnist_course.speed import MatrixConv, specialised
+    from torch.utils.flop_counter import FlopCounterMode
+    images, labels = digits("training")
+    n, (images, labels) = len(labels), (images[:bs], labels[:bs])
+    outputs = []
+    def keep(module, given, output): outputs.append(output.numel())
+    with specialised(net.train(), normalised(images[:1])):
+        layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, MatrixConv))]
+        for layer in layers: layer.register_forward_hook(keep)
+        with FlopCounterMode(display=False) as count:
+            F.cross_entropy(net(normalised(images)), labels).backward()
+        weights = sum(p.numel() for p in net.parameters())
+    steps = n//bs
+    return steps*count.get_total_flops(), steps*(8*FLOAT*weights + 4*2*sum(outputs))
+
+
+def net_jobs(quick: bool) -> list[dict]:
+    "The same for the nets of lessons 09 and 11, in the arithmetic that `train` would choose."
+    from mnist_course.resnet import resnet18
+    from mnist_course.speed import small_net
+    share = .25 # of ResNet18's epoch is timed
+    rows = []
+    for work, net, bs, run, per, note in (
+            ("epoch of ResNet18", resnet18(1, 10), 64, lambda: growth.resnet_epoch(share), share,
+             "timed on a quarter. By PyTorch's profiler a third of the time goes into convolutions "
+             "and products, which on maps of 7×7 and less are small ones; a fifth each into batch "
+             "normalisation and the step over the weights, a sixth into copies, such as from 32 to "
+             "16 bits"),
+            ("epoch of the small net", small_net(), 128, growth.small_epoch, 1,
+             "by the profiler a quarter of the time goes into convolutions and products, all of "
+             "them small; more goes into batch normalisation, ReLU and pooling, which carry much "
+             "through memory and compute little; a seventh into the step over the weights")):
+        flops, moved = net_work(net, bs)
+        rows.append(dict(work=work, run=run, flops=flops, bytes=moved, per=per, rounds=1, note=note,
+                         ceiling="flops_short", warm=False))
+    return [] if quick else rows # in a hurry they are counted, not timed
 
 
 def jobs(quick: bool) -> list[dict]:
@@ -120,12 +175,14 @@ def jobs(quick: bool) -> list[dict]:
 def measure(quick: bool, tell=lambda line: None) -> dict:
     top = ceilings(quick)
     rows = []
-    for job in jobs(quick):
-        seconds = _seconds(job["run"], 1 if quick else job["rounds"])/job.get("per", 1)
+    for job in jobs(quick) + net_jobs(quick):
+        rounds = 1 if quick else job["rounds"]
+        seconds = _seconds(job["run"], rounds, job.get("warm", True))/job.get("per", 1)
         rows.append(against(top, job["work"], seconds, job["flops"], job["bytes"],
                             job.get("ceiling", "flops"), job["note"]))
         tell(f"  {job['work']}: {seconds:.4g} s, {rows[-1]['times']:.1f} times its limit")
-    return {"ceilings": top, "jobs": rows, "cores": os.cpu_count()}
+    return {"ceilings": top, "jobs": rows, "cores": os.cpu_count(),
+            "short": str(short_dtype()).removeprefix("torch.")}
 
 
 def against(top: dict, work: str, seconds: float, flops: float, moved: float,
@@ -135,4 +192,4 @@ def against(top: dict, work: str, seconds: float, flops: float, moved: float,
     limit = max(by_flops, by_bytes)
     return dict(work=work, seconds=seconds, flops=flops, bytes=moved, limit=limit,
                 bound="arithmetic" if by_flops >= by_bytes else "bytes", times=seconds/limit,
-                note=note, threads=np.where(ceiling == "flops", 2, 1).item())
+                note=note)

@@ -144,7 +144,7 @@ def front(results: dict) -> str:
             ours, rival = c["ways"][0], ways[bar["rival"]]
             rows.append([c["work"], name_of(ours), duration(ours["median"]),
                          name_of(rival), duration(rival["median"]), times(rival["ratio"])])
-    head = ["work", "the course", "", "instead", "", "takes"]
+    head = ["work", "the course", "", "instead", "", "times ours"]
     return table(head, rows) + "\n\n" + when(results)
 
 
@@ -230,7 +230,8 @@ def limit_parts(limits: dict) -> list[str]:
     top = limits["ceilings"]
     said = (f"The ceilings, measured in the same run: {top['flops']/1e9:.0f} thousand million "
             f"operations a second in a large float32 product on {limits['cores']} cores, "
-            f"{top['flops_one_thread']/1e9:.0f} on one; {top['bytes']/1e9:.1f} GB a second read "
+            f"{top['flops_one_thread']/1e9:.0f} on one, {top['flops_short']/1e9:.0f} in "
+            f"{limits['short']} on both; {top['bytes']/1e9:.1f} GB a second read "
             f"and written in a large copy; {top['python_flops']/1e6:.0f} million operations a "
             "second in plain Python's plainest walk along two lists. A job's limit is the larger "
             "of its arithmetic at the first and its bytes at the second.")
