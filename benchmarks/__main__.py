@@ -117,6 +117,8 @@ def main(args: list[str] = None) -> int:
                         help="does everything run? few rounds, small parts, no figure worth a word")
     parser.add_argument("--out", type=Path, default=report.HERE,
                         help="where results.json, README.md and plots go; benchmarks/ if not given")
+    parser.add_argument("--no-page", action="store_true",
+                        help="measure, and leave the page and the plots as they are")
     parser.add_argument("--page", action="store_true",
                         help="measure nothing, make the page and the plots from results.json")
     said = parser.parse_args(args)
@@ -136,8 +138,9 @@ def main(args: list[str] = None) -> int:
         for name in names:
             left = said.minutes - (time.perf_counter() - start)/60
             told = subprocess.run([sys.executable, "-m", __package__, "--only", name, *words,
-                                   "--minutes", f"{left:.2f}"])
+                                   "--minutes", f"{left:.2f}", "--no-page"])
             if told.returncode: return told.returncode
+    if said.no_page: return 0
     results = report.load(said.out/"results.json")
     report.write(results, said.out)
     if len(names) > 1: print(report.verdicts(results))

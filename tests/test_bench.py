@@ -159,6 +159,10 @@ def test_a_job_alone_tells_its_own_memory():
     assert 190 < large["peak_mb"] - small["peak_mb"] < 260
 
 
+def test_a_job_alone_gives_what_it_came_to():
+    assert timing.alone(Job(conv.Trained, {"accuracy": .5, "seconds": 2.}))["output"].accuracy == .5
+
+
 def fill(mb):
     "A job that takes so many megabytes."
     return float(len(b"x"*(mb*2**20)) > 0)
