@@ -35,4 +35,4 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
         (Way("pixel_similarity", ours), Way("scikit-learn's NearestCentroid", by_sklearn)),
         same_digits, "the same digit for every image", rounds=2 if quick else 7,
         note="Both mostly wait for memory, arrays of up to 190 MB that the system hands over page "
-             "by page, and waver with it: whole runs gave from 0.95 to 3.2 times.")]
+             "by page, and waver with it from run to run.")]
