@@ -36,11 +36,11 @@ def wait_for(device: str) -> None:
 
 # --- ours: the only lines that know mnist_course.speed and mnist_course.resnet ---
 
-def resnet(images: Tensor, labels: Tensor, device: str, seed: int) -> nn.Module:
+def resnet(images: Tensor, labels: Tensor, device: str, seed: int, bs: int = 64) -> nn.Module:
     "Lesson 11's epoch of lesson 09's net."
     from mnist_course.resnet import resnet18
     from mnist_course.speed import shift, train
-    return train(resnet18(1, 10), images, labels, bs=64, lr=.05, augment=shift, seed=seed,
+    return train(resnet18(1, 10), images, labels, bs=bs, lr=.05, augment=shift, seed=seed,
                  device=device)
 
 

@@ -15,7 +15,7 @@ from random import Random
 import torch
 from mnist_course.data import as_rows
 
-from . import linear, mlp, plain
+from . import conv, linear, mlp, plain
 from .timing import THREADS, Job, alone, nothing
 from .work import digits, part_of
 
@@ -94,24 +94,21 @@ def mean_images(share: float = 1.) -> float:
     return _median_seconds(lambda: PixelSimilarity("l2").fit(*train).predict(x))
 
 
-def _trained(net, share: float, **how) -> float:
-    "Seconds to train a net of lesson 11 on a share of the images."
-    from mnist_course.speed import train
+def _trained(train: Callable, share: float) -> float:
+    "Seconds of a training of lesson 11 on a share of the images."
     x, y = part_of(*digits("training"), share)
     start = time.perf_counter()
-    train(net, x, y, **how)
+    train(x, y)
     return time.perf_counter() - start
 
 
 def resnet_epoch(share: float = 1., bs: int = 64) -> float:
-    from mnist_course.resnet import resnet18
-    from mnist_course.speed import shift
-    return _trained(resnet18(1, 10), share, bs=bs, lr=.05, augment=shift)
+    return _trained(lambda x, y: conv.resnet(x, y, "cpu", 0, bs), share)
 
 
 def small_epoch(share: float = 1., bs: int = 128, hidden: int = 16) -> float:
-    from mnist_course.speed import small_net
-    return _trained(small_net(width=hidden), share, bs=bs)
+    from mnist_course.speed import small_net, train
+    return _trained(lambda x, y: train(small_net(width=hidden), x, y, bs=bs), share)
 
 
 READY = {"load": nothing, "linear": have_pairs} # what is there before; all digits if not named

@@ -6,7 +6,7 @@ from pathlib import Path
 from mnist_course.cli import LESSONS, lessons
 from mnist_course.ledger import lesson_seconds
 
-from .timing import Bar, Comparison, Way
+from .timing import Bar, Comparison, Way, nothing
 
 FASTAI = "from fastai.vision.all import *"
 TOOLS = ("ledger", "plots", "gradcheck", "cli")
@@ -23,7 +23,7 @@ def _import(statement: str) -> Way:
     return Way(statement, lambda: _python(statement), proof=warm, note="in a fresh Python")
 
 
-def nothing(outputs: dict = None) -> None: "Imports give nothing to compare."
+def no_outputs(outputs: dict) -> None: "Imports give nothing to compare."
 
 
 def comparisons(quick: bool, device: str) -> list[Comparison]:
@@ -33,7 +33,7 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
     rivals = [FASTAI, *others, "import torch"]
     return [Comparison(
         "imports", "Import time of each module, Python's own start included",
-        (_import(ours), *map(_import, rivals)), nothing, "each import succeeds",
+        (_import(ours), *map(_import, rivals)), no_outputs, "each import succeeds",
         rounds=1 if quick else 2,
         bars=(Bar(FASTAI, 2, "`import mnist_course.data` in under half of what "
                              "`from fastai.vision.all import *` takes"),),

@@ -208,9 +208,7 @@ def growth_parts(curves: list[dict]) -> list[str]:
         rows = [[c["title"], *(f"{a}: {b}, {m}" for a, b, m in curve_rows(c)),
                  *[""]*(most - len(c["points"])), power(c), CURVE_NOTES.get(c["key"], "")]
                 for c in mine]
-        width = most + 3
-        head = ["job", *["" for _ in range(width - 3)], "power", "why"]
-        head[1] = WORDS[varies]
+        head = ["job", WORDS[varies], *[""]*(most - 1), "power", "why"]
         parts.append(table(head, rows))
     return parts
 

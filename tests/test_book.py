@@ -6,13 +6,11 @@ import subprocess
 import sys
 from urllib.parse import unquote
 
+import make
 import pytest
+from benchmarks.report import duration
 from bs4 import BeautifulSoup
 from conftest import LESSONS, NOTEBOOKS, PROJECT, prose
-
-sys.path[:0] = [str(PROJECT), str(PROJECT/"book")]
-import make # noqa: E402
-from benchmarks.report import duration # noqa: E402
 
 notebook = pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
 REMOTE = re.compile(r"^(?:\w+:)?//")
