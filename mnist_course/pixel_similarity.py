@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .data import as_rows, hold_out, load_split
-from .ledger import experiment
+from .lab.ledger import experiment
 
 # %% ../nbs/01_pixel_similarity.ipynb #821e8cc0
 def l1_distance(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from benchmarks import report
 from conftest import NOTEBOOKS, PROJECT, cells
-from mnist_course import ledger
+from mnist_course.lab import ledger
 from mnist_course.cli import readme_files
 
 TOOLS = {"ledger", "gradcheck", "exercises", "plots"}

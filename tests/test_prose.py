@@ -3,7 +3,7 @@ import re
 
 import pytest
 from conftest import NOTEBOOKS, PROJECT, prose
-from mnist_course import ledger
+from mnist_course.lab import ledger
 from mnist_course.cli import experiments
 
 KNOWN = ledger.load()

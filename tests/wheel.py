@@ -20,7 +20,7 @@ for found in pkgutil.iter_modules(mnist_course.__path__):
     importlib.import_module(f"mnist_course.{found.name}")
 assert "site-packages" in mnist_course.__file__, mnist_course.__file__
 
-from mnist_course import ledger
+from mnist_course.lab import ledger
 from mnist_course.data import get_data, load_split, source_of
 from mnist_course.learner import fit_learner
 from mnist_course.pixel_similarity import PixelSimilarity

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mnist_course import claims, ledger
-from mnist_course.claims import CLAIMS, Claim, claims_table, verdict
-from mnist_course.ledger import PUBLISHED, Ledger, Measured, summarise
+from mnist_course import figures, ledger
+from mnist_course.figures import CLAIMS, Claim, claims_table, verdict
+from mnist_course.lab.ledger import PUBLISHED, Ledger, Measured, summarise
 from mnist_course.numpy_net import CrossEntropy
 
 MNIST = ledger.load("mnist")
 many = settings(max_examples=200, deadline=None, derandomize=True)
-NOTEBOOK = PROJECT/"nbs"/"12_claims.ipynb"
+NOTEBOOK = PROJECT/"nbs"/"13_reading_figures.ipynb"
 measured = st.builds(lambda mean, std, n: Measured(mean, std, mean - std, mean + std, n, 1e-4),
                      st.floats(.5, 1), st.floats(0, .05), st.integers(2, 12))
 
