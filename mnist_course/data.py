@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['FULL', 'EXPECTED', 'FOLDERS', 'HOW_TO_GET_MNIST', 'DataError', 'NotHere', 'read_image', 'load_images', 'load_split',
-           'as_rows', 'hold_out', 'Batches', 'pixel_digest', 'verify', 'unpack', 'write_images',
-           'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'get_data', 'source_of']
+           'as_rows', 'hold_out', 'some_of', 'pooled_split', 'Batches', 'pixel_digest', 'verify', 'unpack',
+           'write_images', 'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'get_data',
+           'source_of']
 
 # %% ../nbs/00_data.ipynb #bba80e59
 import hashlib, math, os, shutil, socket, tarfile, tempfile, warnings, zlib
@@ -145,6 +146,30 @@ def hold_out(
     n_held = round(len(images)*fraction)
     held, kept = order[:n_held], order[n_held:]
     return images[kept], labels[kept], images[held], labels[held]
+
+# %% ../nbs/00_data.ipynb #50me0f01
+def some_of(
+    images:Tensor, # (n, h, w)
+    labels:Tensor, # (n,)
+    n:int,         # how many to take; all of them, mixed, if there are no more
+    seed:int=0,    # decides which
+)->tuple[Tensor, Tensor]: # images and labels, in random order
+    "A random draw from a set of images, each at most once."
+    g = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(labels), generator=g)[:n]
+    return images[chosen], labels[chosen]
+
+# %% ../nbs/00_data.ipynb #p001ed01
+def pooled_split(
+    path:Path,     # from `get_data("full")`
+    seed:int=1337, # decides which image goes where
+)->dict:           # "train" (70%), "valid" (10%), "test" (20%) -> images (n, h, w), labels (n,)
+    "All images of both parts, mixed and split 70/10/20."
+    pairs = zip(*(load_split(path, part) for part in ("training", "testing")), strict=True)
+    images, labels = (torch.cat(pair) for pair in pairs)
+    images, labels, *test = hold_out(images, labels, .2, seed)
+    images, labels, *valid = hold_out(images, labels, 1/8, seed)
+    return {"train": (images, labels), "valid": tuple(valid), "test": tuple(test)}
 
 # %% ../nbs/00_data.ipynb #04436e99
 class Batches:
