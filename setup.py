@@ -8,8 +8,8 @@ here = Path(__file__).parent
 parser = ConfigParser()
 parser.read(here/"settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("course", "book", "dev")}
-extras["dev"] += extras["book"] # the tests make the book
+extras = {name: cfg[f"{name}_requirements"].split() for name in ("course", "lab", "book", "dev")}
+extras["dev"] += extras["lab"] + extras["book"] # the tests use the laboratory and make the book
 newest = int(cfg["max_python"].split(".")[1])
 oldest = int(cfg["min_python"].split(".")[1])
 
