@@ -75,10 +75,10 @@ def test_lesson_02s_own_figures():
     (torch.zeros(3, 28, 28), [0, 1, 2], "give uint8"),
     (np.zeros((3, 784), np.uint8), [0, 1, 2], "28, 28"),
     (np.zeros((28, 28), np.uint8), [0], "28, 28"),
-    (np.zeros((0, 28, 28), np.uint8), [], "at least one image"),
-    (np.zeros((3, 28, 28), np.uint8), [0, 1], "one whole number for each"),
-    (np.zeros((3, 28, 28), np.uint8), [[0], [1], [2]], "one whole number for each"),
-    (np.zeros((3, 28, 28), np.uint8), [0., 1., 2.], "one whole number for each"),
+    (np.zeros((0, 28, 28), np.uint8), [], "at least 1 of them"),
+    (np.zeros((3, 28, 28), np.uint8), [0, 1], "3 images and 2 labels"),
+    (np.zeros((3, 28, 28), np.uint8), [[0], [1], [2]], "give whole numbers"),
+    (np.zeros((3, 28, 28), np.uint8), [0., 1., 2.], "give whole numbers"),
     (np.zeros((2, 28, 28), np.uint8), [4, 4], "hold 1")])
 def test_unfit_data_is_refused_in_a_sentence(images, labels, words):
     with pytest.raises(ValueError, match=words): make("mlp").fit(images, labels)
