@@ -14,27 +14,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import learner, numpy_net, optim, python_net, resnet, sgd, speed, ten_digits
+from . import checks, learner, numpy_net, optim, python_net, resnet, sgd, speed, ten_digits
 from .data import as_rows
 from .fetch import write_images
 from .pixel_similarity import PixelSimilarity
 from .relu_net import relu_net
 from .trained import Trained
-
-# %% ../nbs/api/models.ipynb #m0d00006
-def _as_images(images)->Tensor: # uint8, (n, 28, 28)
-    images = torch.as_tensor(images)
-    if images.dtype != torch.uint8 or images.shape[1:] != (28, 28) or not len(images):
-        raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 "
-                         "(n, 28, 28), grey values from 0 to 255, at least one image.")
-    return images
-
-def _as_labels(labels, n:int)->Tensor: # int64, (n,)
-    labels = torch.as_tensor(labels)
-    if labels.is_floating_point() or labels.shape != (n,):
-        raise ValueError(f"Labels are {labels.dtype} {tuple(labels.shape)} for {n} images: "
-                         "give one whole number for each image.")
-    return labels.long()
 
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
@@ -67,13 +52,13 @@ def _fit(self:Model,
     valid=None, # images and labels to judge by after each epoch
 )->Model:       # itself, with `classes` (c,) and `trained`
     "Train from a fresh start; what does not fit the method is a `ValueError`."
-    images = _as_images(images)
-    labels = _as_labels(labels, len(images))
+    images = checks.images(images, (28, 28))
+    labels = checks.labels(labels, len(images))
     self.classes = labels.unique()
     self.method.check_classes(self.name, self.classes)
     if valid is not None:
-        judge = _as_images(valid[0])
-        valid = judge, _places(self, _as_labels(valid[1], len(judge)))
+        judge = checks.images(valid[0], (28, 28))
+        valid = judge, _places(self, checks.labels(valid[1], len(judge)))
     self.trained = self.method.fit(self, (images, _places(self, labels)), valid)
     return self
 
@@ -85,7 +70,8 @@ def _predict_proba(self:Model,
 )->Tensor:  # float32, (n, c), a column for each of `classes`; rows add up to 1
     "How probable each class is for each image, as the method sees it."
     if self.trained is None: raise RuntimeError(f"{self!r} is not trained yet: call fit first.")
-    probs = self.method.probabilities(self, _as_images(images)).float()[:, :len(self.classes)]
+    images = checks.images(images, (28, 28))
+    probs = self.method.probabilities(self, images).float()[:, :len(self.classes)]
     return probs/probs.sum(1, keepdim=True)
 
 def _predict(self:Model,
