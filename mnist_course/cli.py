@@ -172,7 +172,7 @@ def parser()->argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="mnist_course", description="How a neural network works.")
     commands = top.add_subparsers(dest="command", required=True, metavar="command")
     commands.add_parser("data", help="fetch MNIST, or the stand-in, and say where it is")
-    share = commands.add_parser("pack", help="write MNIST as archives, for machines without network")
+    share = commands.add_parser("pack", help="write MNIST as archives, to share without network")
     share.add_argument("folder", type=Path, help="where to, such as a USB stick")
     run = commands.add_parser("course", help="run the lessons in order and print the results")
     run.add_argument("which", nargs="?", default="", help="only lessons named so, such as 02")

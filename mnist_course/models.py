@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import checks, learner, numpy_net, optim, python_net, resnet, sgd, speed, ten_digits
+from . import checks, learner, numpy_net, optim, python_net
+from . import resnet, sgd, speed, ten_digits
 from .data import as_rows
 from .fetch import write_images
 from .pixel_similarity import PixelSimilarity

@@ -4,61 +4,39 @@
 
 # %% auto #0
 __all__ = ['in_turn', 'MatrixConv', 'specialised', 'shift', 'affine', 'one_cycle', 'fast_dtype', 'train', 'predict', 'small_net',
-           'fit_small', 'fit_resnet', 'measure_resnet', 'measure_resnet_long', 'measure_small', 'measure_fine',
-           'measure_compile', 'Coloured', 'measure_in_memory', 'measure_grey', 'measure_special', 'measure_large_batch']
+           'fit_small', 'fit_resnet', 'Coloured']
 
 # %% ../nbs/12_speed.ipynb #b920a7eb
-import copy, math, statistics, time
+import math, statistics, time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .data import load_split
-from .lab.ledger import experiment
-from .resnet import enough_epochs, normalised, resnet18
-from .ten_digits import accuracy
+from .pixel_similarity import accuracy
+from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
+from .trained import Trained
 
 # %% ../nbs/12_speed.ipynb #fe335a29
+def _seconds(job):
+    start = time.perf_counter()
+    job()
+    return time.perf_counter() - start
+
+# %% ../nbs/12_speed.ipynb #2e1758c4
 def in_turn(
     jobs:dict[str, Callable], # name -> function without arguments
     rounds:int=7,             # how often each is timed, after one round that does not count
 )->dict[str, float]:          # name -> median seconds
     "Time several jobs fairly: in turn, round after round; fewer than one round is a `ValueError`."
     if rounds < 1: raise ValueError(f"Time at least one round, not {rounds}.")
-    taken = {name: [] for name in jobs}
-    for i in range(rounds + 1):
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            if i: taken[name].append(time.perf_counter() - start) # the first round warms up
-    return {name: statistics.median(seconds) for name, seconds in taken.items()}
-
-# %% ../nbs/12_speed.ipynb #dcd390ea
-class MatrixConv(nn.Module):
-    "A convolution in which every output sees the whole map, as one matrix product of equal result."
-    def __init__(self,
-        conv:nn.Conv2d,       # takes the part of its weights that ever sees a pixel
-        size:tuple[int, int], # height and width of the maps that come in
-        tops:list[int],       # where the map lies in the kernel, for each row of outputs
-        lefts:list[int],      # and for each column
-    ):
-        super().__init__()
-        self.size, self.out = size, (len(tops), len(lefts))
-        self.rows = slice(min(tops), max(tops) + size[0])
-        self.cols = slice(min(lefts), max(lefts) + size[1])
-        self.corners = [(t - min(tops), l - min(lefts)) for t in tops for l in lefts]
-        used = conv.weight.detach()[:, :, self.rows, self.cols]
-        self.weight = nn.Parameter(used.contiguous(memory_format=torch.channels_last))
-
-    def forward(self, x):
-        (h, w), taps = self.size, self.weight.to(x.dtype).permute(0, 2, 3, 1)
-        matrix = torch.cat([taps[:, t:t+h, l:l+w].flatten(1) for t, l in self.corners])
-        y = x.permute(0, 2, 3, 1).flatten(1) @ matrix.T       # (bs, places·c_out)
-        return y.view(len(x), *self.out, -1).permute(0, 3, 1, 2)
+    for job in jobs.values(): job()                          # the round that warms up
+    taken = [{name: _seconds(job) for name, job in jobs.items()} for _ in range(rounds)]
+    return {name: statistics.median(one[name] for one in taken) for name in jobs}
 
 # %% ../nbs/12_speed.ipynb #71e22c0f
 def _starts(n_in, n_out, k, stride, padding):
@@ -66,27 +44,88 @@ def _starts(n_in, n_out, k, stride, padding):
     starts = [padding - i*stride for i in range(n_out)]
     return starts if all(0 <= s and s + n_in <= k for s in starts) else None
 
-# %% ../nbs/12_speed.ipynb #bff2f5b2
-def _matrix_convs(model, image):
-    "For each convolution that allows it, its `MatrixConv` for images like this."
-    found = {}
-    def look(conv, inputs, out):
-        plain = (conv.groups == 1 and conv.dilation == (1, 1) and conv.bias is None
-                 and conv.padding_mode == "zeros" and not isinstance(conv.padding, str))
-        if not plain: return
-        sizes = zip(inputs[0].shape[2:], out.shape[2:], conv.kernel_size, conv.stride, conv.padding,
-                    strict=True)
-        tops, lefts = (_starts(*size) for size in sizes)
-        if tops and lefts: found[conv] = MatrixConv(conv, inputs[0].shape[2:], tops, lefts)
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
-    hooks = [m.register_forward_hook(look) for m in convs]
-    was_training = model.training
-    try:
-        with torch.no_grad(): model.eval()(image)
+# %% ../nbs/12_speed.ipynb #dcd390ea
+class MatrixConv(nn.Module):
+    "A convolution in which every output sees the whole map, as one matrix product of equal result."
+    def __init__(self,
+        conv:nn.Conv2d,       # the part of its weights that ever sees a pixel is copied
+        size:tuple[int, int], # height and width of the maps that come in
+        tops:list[int],       # where the map lies in the kernel, for each row of outputs
+        lefts:list[int],      # and for each column
+    ):
+        super().__init__()
+        self.size, self.tops, self.lefts = size, tops, lefts
+        used = conv.weight.detach()[self.used()]
+        self.weight = nn.Parameter(used.contiguous(memory_format=torch.channels_last))
+
+    def used(self):
+        "The part of the kernel that ever sees a pixel, as an index."
+        (h, w), tops, lefts = self.size, self.tops, self.lefts
+        return ..., slice(min(tops), max(tops) + h), slice(min(lefts), max(lefts) + w)
+
+# %% ../nbs/12_speed.ipynb #eab6116d
+@patch
+def forward(self:MatrixConv,
+    x:Tensor, # maps, (bs, c_in, h, w)
+)->Tensor:    # maps, (bs, c_out, h_out, w_out)
+    "The convolution's result, by one matrix product."
+    (h, w), taps = self.size, self.weight.to(x.dtype).permute(0, 2, 3, 1)
+    places = [(t - min(self.tops), l - min(self.lefts)) for t in self.tops for l in self.lefts]
+    matrix = torch.cat([taps[:, t:t+h, l:l+w].flatten(1) for t, l in places])
+    y = x.permute(0, 2, 3, 1).flatten(1) @ matrix.T           # (bs, places·c_out)
+    return y.view(len(x), len(self.tops), len(self.lefts), -1).permute(0, 3, 1, 2)
+
+# %% ../nbs/12_speed.ipynb #95f4f19c
+@patch
+@torch.no_grad()
+def write_back(self:MatrixConv,
+    conv:nn.Conv2d, # the one that it was made from; changed in place
+)->None:
+    "Give the convolution the weights that were learned here."
+    conv.weight[self.used()] = self.weight
+
+# %% ../nbs/12_speed.ipynb #c558fa91
+@contextmanager
+def _eval_mode(model): # afterwards every module is in the mode that it was in
+    modes = [(module, module.training) for module in model.modules()]
+    try: yield model.eval()
     finally:
-        model.train(was_training)
+        for module, training in modes: module.training = training
+
+# %% ../nbs/12_speed.ipynb #bff2f5b2
+def _map_sizes(model, image): # conv -> {(h_in, w_in, h_out, w_out), …}
+    sizes = defaultdict(set)
+    def look(conv, inputs, output): sizes[conv].add((*inputs[0].shape[2:], *output.shape[2:]))
+    convs = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    hooks = [conv.register_forward_hook(look) for conv in convs]
+    try:
+        with _eval_mode(model), torch.no_grad(): model(image)
+    finally:
         for hook in hooks: hook.remove()
-    return found
+    return sizes
+
+# %% ../nbs/12_speed.ipynb #59335266
+def _is_plain(conv): # a convolution and nothing else: frozen, hooked or of another class is not
+    if type(conv) is not nn.Conv2d or "forward" in vars(conv): return False
+    hooks = [conv._forward_hooks, conv._forward_pre_hooks, conv._backward_hooks,
+             conv._backward_pre_hooks, conv.weight._backward_hooks,
+             conv.weight._post_accumulate_grad_hooks]
+    ordinary = (conv.bias is None and conv.groups == 1 and conv.dilation == (1, 1)
+                and conv.padding_mode == "zeros" and not isinstance(conv.padding, str))
+    return ordinary and conv.weight.requires_grad and not any(hooks)
+
+# %% ../nbs/12_speed.ipynb #75ceb5b1
+def _matrix_conv(conv, sizes): # the layer in its place, or None
+    if len(sizes) != 1 or not _is_plain(conv): return None
+    [(h_in, w_in, h_out, w_out)] = sizes
+    (kh, kw), (down, right), (ph, pw) = conv.kernel_size, conv.stride, conv.padding
+    tops, lefts = _starts(h_in, h_out, kh, down, ph), _starts(w_in, w_out, kw, right, pw)
+    return MatrixConv(conv, (h_in, w_in), tops, lefts) if tops and lefts else None
+
+def _matrix_convs(model, image): # conv -> the layer in its place
+    uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    found = {conv: _matrix_conv(conv, sizes) for conv, sizes in _map_sizes(model, image).items()}
+    return {conv: new for conv, new in found.items() if new and uses[id(conv.weight)] == 1}
 
 # %% ../nbs/12_speed.ipynb #7987d25d
 @contextmanager
@@ -99,12 +138,11 @@ def specialised(
     places = [(parent, name, child) for parent in model.modules()
               for name, child in parent.named_children() if child in found]
     for parent, name, conv in places: setattr(parent, name, found[conv])
-    try: yield found
+    try: yield {conv: found[conv] for _, _, conv in places}
     finally:
         for parent, name, conv in places:
             setattr(parent, name, conv)
-            with torch.no_grad():
-                conv.weight[:, :, found[conv].rows, found[conv].cols] = found[conv].weight
+            found[conv].write_back(conv)
 
 # %% ../nbs/12_speed.ipynb #556be032
 def shift(
@@ -118,24 +156,28 @@ def shift(
     windows = F.pad(images, (pixels,)*4).unfold(1, h, 1).unfold(2, w, 1)
     return windows[torch.arange(n), down, right]
 
+# %% ../nbs/12_speed.ipynb #b33ae395
+def _random_maps(n, g, rotate, scale, shear, dx, dy): # -> (n, 2, 3); places run from -1 to 1
+    def some(most): return (2*torch.rand(n, generator=g) - 1)*most
+    angle, lean = some(math.radians(rotate)), some(shear)
+    wide, high = some(scale).exp(), some(scale).exp()
+    cos, sin = angle.cos(), angle.sin()
+    rows = [cos*wide, (lean*cos - sin)*high, some(dx), sin*wide, (lean*sin + cos)*high, some(dy)]
+    return torch.stack(rows, 1).view(n, 2, 3)
+
 # %% ../nbs/12_speed.ipynb #71c639b1
 def affine(
     images:Tensor,      # uint8, (n, h, w)
     g:torch.Generator,  # for the random choice
-    turn:float=10,      # at most so many degrees, each way
-    stretch:float=.1,   # of height and of width, as a fraction
-    slant:float=.1,     # sideways for each pixel upwards, pixels
+    rotate:float=10,    # at most so many degrees, each way
+    scale:float=.1,     # height and width, each, by at most this fraction
+    shear:float=.1,     # sideways for each pixel upwards, at most, pixels
     pixels:float=1.5,   # moved at most so far, each way
 )->Tensor:              # float32, (n, h, w), still from 0 to 255
-    "Each image turned, stretched, slanted and moved at random (bilinear, empty border)."
+    "Each image rotated, scaled, sheared and moved at random (bilinear, empty border)."
     n, h, w = images.shape
-    def some(most): return (2*torch.rand(n, generator=g) - 1)*most
-    angle, lean = some(math.radians(turn)), some(slant)
-    wide, high = some(stretch).exp(), some(stretch).exp()
-    cos, sin = angle.cos(), angle.sin()
-    grid = torch.stack([cos*wide, (lean*cos - sin)*high, some(2*pixels/w),
-                        sin*wide, (lean*sin + cos)*high, some(2*pixels/h)], 1).view(n, 2, 3)
-    places = F.affine_grid(grid, (n, 1, h, w), align_corners=False)
+    maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
+    places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
 
 # %% ../nbs/12_speed.ipynb #176e776a
@@ -146,6 +188,7 @@ def one_cycle(
     "From a tenth straight up to 1, then straight down to 0."
     return .1 + .9*done/warm_up if done < warm_up else (1 - done)/(1 - warm_up)
 
+# %% ../nbs/12_speed.ipynb #6a5126bd
 def fast_dtype(
     device:torch.device, # where the model computes
 )->torch.dtype:
@@ -169,11 +212,23 @@ def _batches(images, labels, bs, epochs, augment, plain, seed): # -> (part done,
         if augment and i < n_steps - plain*per_epoch: xb = augment(xb, g)
         yield (i + .5)/n_steps, xb, labels[which]
 
+# %% ../nbs/12_speed.ipynb #45310508
 def _optimiser(model, weight_decay):
     params = list(model.parameters())
     groups = [{"params": [p for p in params if p.ndim > 1], "weight_decay": weight_decay},
               {"params": [p for p in params if p.ndim < 2], "weight_decay": 0}] # biases, scales
     return torch.optim.SGD(groups, lr=0., momentum=.9, nesterov=True, fused=True)
+
+# %% ../nbs/12_speed.ipynb #2d43610e
+def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
+    device = next(model.parameters()).device
+    xb, yb = xb.to(device), yb.to(device)
+    for group in opt.param_groups: group["lr"] = lr
+    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+        scores = model(normalise_pixels(xb))
+    F.cross_entropy(scores.float(), yb, label_smoothing=smoothing).backward()
+    opt.step()
+    opt.zero_grad()
 
 # %% ../nbs/12_speed.ipynb #8455f7dc
 @contextmanager
@@ -183,15 +238,7 @@ def _prepared(model, image, device, special): # in training mode, on the device 
     with specialised(model, normalised(image).to(device)) if special else nullcontext():
         yield device
 
-def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
-    device = next(model.parameters()).device
-    xb, yb = xb.to(device), yb.to(device)
-    for group in opt.param_groups: group["lr"] = lr
-    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
-        scores = model(normalised(xb))
-    F.cross_entropy(scores.float(), yb, label_smoothing=smoothing).backward()
-    opt.step(); opt.zero_grad()
-
+# %% ../nbs/12_speed.ipynb #3a9694b1
 def _must_fit(images, labels, bs):
     if images.dtype != torch.uint8 or images.ndim != 3:
         raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
@@ -201,13 +248,21 @@ def _must_fit(images, labels, bs):
     if not 1 < bs <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
+# %% ../nbs/12_speed.ipynb #ddcf4a33
+def _must_compute(model, dtype):
+    if dtype not in (None, torch.float32, torch.bfloat16):
+        raise ValueError(f"Training cannot compute in {dtype}: give float32, bfloat16 or nothing.")
+    kind = next(model.parameters()).dtype
+    if kind != torch.float32:
+        raise ValueError(f"The model's weights are {kind}: give it float32 weights, model.float().")
+
 # %% ../nbs/12_speed.ipynb #04152e24
 def train(
     model:nn.Module,  # normalised images (bs, 1, h, w) -> scores (bs, c); trained in place
     images:Tensor,    # uint8, (n, h, w), all of them in memory
     labels:Tensor,    # int64, (n,), from 0 to c-1
-    epochs:float=1,   # rounds through the images; may be a fraction
-    bs:int=128,       # images in a batch; what is left over at the end of a round is dropped
+    epochs:float=1,   # times through the images; may be a fraction
+    bs:int=128,       # images in a batch; what is left over at the end of an epoch is dropped
     lr:float=.2,      # the highest learning rate
     weight_decay:float=5e-4, # on weights, not on biases and scales
     warm_up:float=.2, # part of training in which the rate climbs
@@ -216,11 +271,12 @@ def train(
     plain:int=0,      # so many last epochs without `augment`
     seed:int=0,       # for order and distortions (the model's weights are the caller's)
     device:str=None,  # such as "cpu"; a GPU if there is one
-    dtype:torch.dtype=None, # of the arithmetic; the weights stay as they are
+    dtype:torch.dtype=None, # of the arithmetic: float32 or bfloat16; the faster if not given
     special:bool=True, # use `specialised` and channels last
 )->nn.Module:         # the model, in eval mode
-    "Train a classifier fast; images and labels that do not fit together are a `ValueError`."
+    "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
     _must_fit(images, labels, bs)
+    _must_compute(model, dtype)
     with _prepared(model, images[:1], device, special) as device:
         opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
         for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, seed):
@@ -231,21 +287,20 @@ def train(
 @torch.no_grad()
 def predict(
     model:nn.Module, # normalised images (bs, 1, h, w) -> scores (bs, c)
-    images:Tensor,   # uint8, (n, h, w)
+    images:Tensor,   # uint8, (n, h, w); others are a `ValueError`
     bs:int=1000,     # images at a time
 )->Tensor:           # scores, float32, (n, c), on the CPU
     "Scores in eval mode and in the model's own precision, wherever the model is; its mode is kept."
-    was_training, device = model.training, next(model.parameters()).device
-    model.eval()
-    inputs = (normalised(xb.to(device)) for xb in images.split(bs))
-    try: return torch.cat([model(xb).float().cpu() for xb in inputs])
-    finally: model.train(was_training)
+    like = next(model.parameters())
+    inputs = (normalised(xb.to(like.device)).to(like.dtype) for xb in images.split(bs))
+    with _eval_mode(model): return torch.cat([model(xb).float().cpu() for xb in inputs])
 
 # %% ../nbs/12_speed.ipynb #606ea86c
 def _layer(c_in, c_out, k=3, stride=1, padding=1):
     conv = nn.Conv2d(c_in, c_out, k, stride, padding, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(c_out), nn.ReLU(inplace=True))
 
+# %% ../nbs/12_speed.ipynb #e88105be
 def small_net(
     c_in:int=1,      # channels
     n_out:int=10,    # classes
@@ -258,76 +313,41 @@ def small_net(
     return nn.Sequential(*first, _layer(a, b), nn.MaxPool2d(2), _layer(b, c), nn.MaxPool2d(2),
                          _layer(c, d, padding=0), nn.Flatten(), nn.Linear(d, n_out))
 
-# %% ../nbs/12_speed.ipynb #18884aec
-def _score(model, path): # on the testing part
-    images, labels = load_split(path, "testing")
-    return {"accuracy": accuracy(predict(model, images), labels).item(), "n_valid": len(labels)}
+# %% ../nbs/12_speed.ipynb #cb94beb5
+def _fit(model, data, valid, **settings): # train, and judge if there is something to judge by
+    model = train(model, *data, **settings)
+    if valid is None: return Trained(model)
+    images, labels = valid
+    return Trained(model, [accuracy(predict(model, images), labels)], len(labels))
 
+# %% ../nbs/12_speed.ipynb #18884aec
 def fit_small(
-    path:Path,       # from `get_data("full")`
+    train:tuple[Tensor, Tensor], # images uint8 (n, 28, 28), labels int64 (n,)
+    valid:tuple[Tensor, Tensor]=None, # the same, to judge by after the last epoch
     seed:int=0,      # for weights and order
     fine:bool=False, # four epochs of the fine one on distorted images, or one of the coarse one
-)->nn.Module:
-    "The small network, with the settings that were chosen on images held out of training."
+    device:str=None, # such as "cpu"; a GPU if there is one
+)->Trained:
+    "Train the small network from scratch, in seconds."
     torch.manual_seed(seed)
-    images, labels = load_split(path, "training")
-    how = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
-    how["epochs"] *= enough_epochs(len(images), 128) # a factor of one on MNIST
-    return train(small_net(fine=fine), images, labels, seed=seed, **how)
+    settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
+    settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
+    return _fit(small_net(fine=fine), train, valid, seed=seed, device=device, **settings)
 
 # %% ../nbs/12_speed.ipynb #c9f7156c
 def fit_resnet(
-    path:Path,    # from `get_data("full")`
-    seed:int=0,   # for weights and order
-    epochs:int=1, # 1, or more with distorted images
-)->nn.Module:
-    "ResNet18 on grey images, with the settings that were chosen on images held out of training."
+    train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
+    valid:tuple[Tensor, Tensor]=None, # the same, to judge by after the last epoch
+    seed:int=0,      # for weights and order
+    epochs:int=1,    # 1, or more with distorted images
+    device:str=None, # such as "cpu"; a GPU if there is one
+)->Trained:
+    "Train ResNet18 on grey images, with settings chosen on images held out of training."
     torch.manual_seed(seed)
-    images, labels = load_split(path, "training")
-    if epochs == 1: how = dict(bs=64, lr=.05, augment=shift)
-    else: how = dict(bs=128, lr=.1, augment=affine, plain=1)
-    how["epochs"] = epochs*enough_epochs(len(images), how["bs"]) # a factor of one on MNIST
-    return train(resnet18(1, 10), images, labels, seed=seed, **how)
-
-# %% ../nbs/12_speed.ipynb #e5e4e269
-@experiment("speed.resnet", data="full", seeds=8, method="ten digits: ResNet18, one fast epoch",
-            adds="no padding multiplied, 16 bits", published="a.resnet", together="resnet")
-def measure_resnet(path, seed): return _score(fit_resnet(path, seed), path)
-
-@experiment("speed.resnet_long", data="full", seeds=3, method="ten digits: ResNet18, four epochs",
-            adds="distorted images", published="a.resnet", together="resnet")
-def measure_resnet_long(path, seed): return _score(fit_resnet(path, seed, epochs=4), path)
-
-@experiment("speed.small", data="full", seeds=8, method="ten digits: small network, one epoch",
-            adds="a network for the job", published="fast.accuracy", together="resnet")
-def measure_small(path, seed): return _score(fit_small(path, seed), path)
-
-@experiment("speed.fine", data="full", seeds=8, method="ten digits: small network, four epochs",
-            adds="a finer look, distorted images", published="pytorch.cnn", together="resnet")
-def measure_fine(path, seed): return _score(fit_small(path, seed, fine=True), path)
-
-# %% ../nbs/12_speed.ipynb #5ccef176
-@experiment("speed.compile", data="full", seeds=3, figure="compiled")
-def measure_compile(path, seed):
-    "Seconds for a step of the small network, as it is and compiled, and for the compilation."
-    images, labels = (part[:128] for part in load_split(path, "training"))
-    device, figures = _device(None), {"n_valid": 1}
-    from torch._inductor import config
-    torch._dynamo.reset()
-    model = small_net().to(device, memory_format=torch.channels_last)
-    ways = {"eager": model, "compiled": torch.compile(copy.deepcopy(model))}
-    xb, yb = normalised(images).to(device), labels.to(device)
-    in_16_bits = fast_dtype(device) == torch.bfloat16
-    def step(way):
-        with torch.autocast(device.type, torch.bfloat16, enabled=in_16_bits):
-            scores = ways[way](xb)
-        F.cross_entropy(scores.float(), yb).backward()
-        for p in ways[way].parameters(): p.grad = None
-        if device.type == "cuda": torch.cuda.synchronize()
-    start = time.perf_counter()
-    with config.patch(force_disable_caches=True): step("compiled")
-    figures["compilation"] = time.perf_counter() - start
-    return figures | in_turn({way: lambda way=way: step(way) for way in ways}, 15)
+    if epochs == 1: settings = dict(bs=64, lr=.05, augment=shift)
+    else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
+    settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
+    return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, **settings)
 
 # %% ../nbs/12_speed.ipynb #f5474bb3
 class Coloured(nn.Module):
@@ -337,25 +357,5 @@ class Coloured(nn.Module):
     ):
         super().__init__()
         self.model = model
+
     def forward(self, x): return self.model(x.expand(-1, 3, -1, -1))
-
-def _one_epoch(path, seed, c_in=1, bs=64, lr=.05, **how):
-    torch.manual_seed(seed)
-    model = resnet18(1, 10) if c_in == 1 else Coloured(resnet18(3, 10))
-    images, labels = load_split(path, "training")
-    how |= dict(bs=bs, lr=lr, augment=shift, seed=seed, epochs=enough_epochs(len(images), bs))
-    return _score(train(model, images, labels, **how), path)
-
-# %% ../nbs/12_speed.ipynb #5aa253f8
-@experiment("speed.in_memory", data="full", seeds=3, together="resnet")
-def measure_in_memory(path, seed):
-    return _one_epoch(path, seed, c_in=3, dtype=torch.float32, special=False)
-
-@experiment("speed.grey", data="full", seeds=3, together="resnet")
-def measure_grey(path, seed): return _one_epoch(path, seed, dtype=torch.float32, special=False)
-
-@experiment("speed.special", data="full", seeds=3, together="resnet")
-def measure_special(path, seed): return _one_epoch(path, seed, dtype=torch.float32)
-
-@experiment("speed.large_batch", data="full", seeds=3, together="resnet")
-def measure_large_batch(path, seed): return _one_epoch(path, seed, bs=256, lr=.1)

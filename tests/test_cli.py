@@ -45,7 +45,7 @@ def kernel_of(process, wait=60):
 
 
 @posix
-@pytest.mark.parametrize("whole_group", [True, False], ids=["as in a terminal", "the process alone"])
+@pytest.mark.parametrize("whole_group", [True, False], ids=["as in a terminal", "alone"])
 def test_ctrl_c_ends_with_a_sentence(clone, whole_group):
     before = (clone/"nbs"/"01_slow.ipynb").read_bytes()
     process = start("run", "01", cwd=clone)

@@ -14,12 +14,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from mnist_course import clinic
-from mnist_course.clinic import AsModule, DoesNotApply, Finding, examine, untouched
-from mnist_course.data import StandInWarning, as_rows, get_data, hold_out, load_split, source_of
+from mnist_course.clinic import CHECKS, AsModule, DoesNotApply, Finding, examine
+from mnist_course.data import (Batches, StandInWarning, as_rows, get_data, hold_out, load_split,
+                               source_of)
 from mnist_course.numpy_net import MLP, FaultySigmoid, Linear
 from mnist_course.optim import BasicOptim
+from mnist_course.preserve import preserve
 from mnist_course.relu_net import relu_net
-from mnist_course.sgd import Batches, mnist_loss
+from mnist_course.sgd import mnist_loss
 from mnist_course.ten_digits import cross_entropy
 
 seeds = pytest.mark.parametrize("seed", range(3))
@@ -43,7 +45,7 @@ def data(request):
 def seeded(make):
     "PyTorch's layers draw from the global generator; put it back afterwards."
     def with_seed(seed):
-        with untouched(nn.Module()):
+        with preserve(nn.Module()):
             torch.manual_seed(seed)
             return make()
     return with_seed
@@ -79,10 +81,14 @@ class Residual(nn.Module):
         return self.last(h + self.scale*F.relu(self.branch(h)))
 
 
+NAMES = ["order", "overlap", "scale in validation", "scale in use", "pairing", "start", "squashing",
+         "extremes", "reach", "symmetry", "gradients", "overfit", "nonlinearity", "alive", "update",
+         "zeroing", "learning rate", "alone"]
 bce = F.binary_cross_entropy_with_logits
 SOUND = {  # name -> (model, loss, learning rate, classes, checks that have nothing to look at)
-    "linear": (lambda: nn.Linear(784, 10), cross_entropy, .2, 10, {"bend", "alive", "symmetry"}),
-    "from zero": (zeros, F.cross_entropy, .2, 10, {"bend", "alive", "symmetry"}),
+    "linear": (lambda: nn.Linear(784, 10), cross_entropy, .2, 10,
+               {"nonlinearity", "alive", "symmetry"}),
+    "from zero": (zeros, F.cross_entropy, .2, 10, {"nonlinearity", "alive", "symmetry"}),
     "relu": (lambda: relu_net(784, 128, 10), cross_entropy, .2, 10, set()),
     "relu, fast": (lambda: relu_net(784, 64, 10), cross_entropy, .5, 10, set()),
     "sigmoid": (sigmoids, cross_entropy, 1., 10, set()),
@@ -92,7 +98,7 @@ SOUND = {  # name -> (model, loss, learning rate, classes, checks that have noth
     "log-softmax": (lambda: nn.Sequential(*relu_net(784, 32, 10), nn.LogSoftmax(1)), F.nll_loss, .2,
                     10, set()),
     "line, 3 or 7": (lambda: nn.Linear(784, 1), mnist_loss, 1., 2,
-                     {"start", "bend", "alive", "symmetry"}),
+                     {"start", "nonlinearity", "alive", "symmetry"}),
     "relu, 3 or 7": (lambda: relu_net(784, 32, 1), mnist_loss, .5, 2, {"start"}),
     "relu, bce": (lambda: relu_net(784, 32, 1), bce, .1, 2, set()),
     "two scores": (lambda: relu_net(784, 32, 2),
@@ -133,7 +139,7 @@ def test_nothing_rings_at_a_sound_set_up(data, name, seed):
     report = examine(**set_up(data, name, seed))
     assert report.ok, report
     assert set(report.skipped) == SOUND[name][-1]
-    assert len(report.findings) + len(report.skipped) == 18
+    assert [f.check for f in report.findings] == [n for n in NAMES if n not in report.skipped]
 
 
 @pytest.mark.parametrize("name", ["relu", "conv", "relu, bce"])
@@ -267,8 +273,8 @@ def frozen_half(s):
 
 
 BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, others that may)
-    "unshuffled": ("relu", unshuffled, "order", {"rate"}),
-    "unshuffled, two digits": ("relu, bce", unshuffled, "order", {"rate"}),
+    "unshuffled": ("relu", unshuffled, "order", {"learning rate"}),
+    "unshuffled, two digits": ("relu, bce", unshuffled, "order", {"learning rate"}),
     "in blocks": ("relu", blocks, "order", set()),
     "validation holds training images": ("relu", leak, "overlap", set()),
     "validation is training": ("relu", lambda s: s | {"valid_dl": s["dl"]}, "overlap", set()),
@@ -279,43 +285,46 @@ BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, 
                           "scale in use", set()),
     "in use dark on light": ("relu", lambda s: s | {"in_use": 1 - s["in_use"]},
                              "scale in use", set()),
-    "loss broadcasts": ("relu, bce", flattened, "pairing", {"overfit", "rate"}),
+    "loss broadcasts": ("relu, bce", flattened, "pairing", {"overfit", "learning rate"}),
     "softmax twice": ("relu", lambda s: replace(s, nn.Sequential(*s["model"], nn.Softmax(1))),
-                      "squashing", {"overfit", "rate"}),
+                      "squashing", {"overfit", "learning rate"}),
     "sigmoid twice": ("relu, bce", lambda s: replace(s, nn.Sequential(*s["model"], nn.Sigmoid())),
-                      "squashing", {"overfit", "rate"}),
+                      "squashing", {"overfit", "learning rate"}),
     "softmax overflows": ("relu", lambda s: own_step(s | {"loss_func": naive}), "extremes", set()),
     "log of a softmax": ("relu", lambda s: replace(s, nn.Sequential(*s["model"], nn.Softmax(1)),
         loss_func=lambda p, y: -p[range(len(p)), y].log().mean()), "extremes", set()),
     "no nonlinearity": ("relu", lambda s: replace(s, nn.Sequential(s["model"][0], s["model"][2])),
-                        "bend", set()),
+                        "nonlinearity", {"learning rate"}), # twice as much comes through
     "no nonlinearity, batch norm": ("relu", lambda s: replace(s, nn.Sequential(
-        s["model"][0], nn.BatchNorm1d(128), s["model"][2], nn.LogSoftmax(1))), "bend", {"alone"}),
+        s["model"][0], nn.BatchNorm1d(128), s["model"][2], nn.LogSoftmax(1))), "nonlinearity",
+        {"alone"}),
     "second layer on input": ("relu", lambda s: replace(s, SecondOnInput(s["model"])), "reach",
-                              {"bend"}),
+                              {"nonlinearity"}),
     "detached": ("relu", detached, "reach", set()),
-    "weights alike": ("relu", alike, "symmetry", {"overfit", "rate", "start", "bend"}),
+    "weights alike": ("relu", alike, "symmetry",
+                      {"overfit", "learning rate", "start", "nonlinearity"}),
     "weights all zero": ("relu", lambda s: alike(s, 0.), "symmetry",
-                         {"overfit", "rate", "alive", "reach"}),
-    "dead ReLUs": ("relu", dead, "alive", {"reach", "overfit", "rate"}),
-    "sigmoids at their flat ends": ("sigmoid", saturated, "alive", {"start", "rate"}),
-    "backward never called": ("relu", lambda s: own_step(s, backward=False), "update", {"rate"}),
+                         {"overfit", "learning rate", "alive", "reach"}),
+    "dead ReLUs": ("relu", dead, "alive", {"reach", "overfit", "learning rate"}),
+    "sigmoids at their flat ends": ("sigmoid", saturated, "alive", {"start", "learning rate"}),
+    "backward never called": ("relu", lambda s: own_step(s, backward=False), "update",
+                              {"learning rate"}),
     "half of it not in the optimiser": ("relu", frozen_half, "update", {"zeroing"}),
     "another model's optimiser": ("relu", lambda s: s | {"model": relu_net(784, 128, 10)},
-                                  "update", {"rate", "zeroing"}),
-    "never zeroed": ("relu", lambda s: own_step(s, zero=False), "zeroing", {"rate"}),
-    "rate too high": ("relu", lambda s: rate(s, 5.), "rate", set()),
+                                  "update", {"learning rate", "zeroing"}),
+    "never zeroed": ("relu", lambda s: own_step(s, zero=False), "zeroing", {"learning rate"}),
+    "rate too high": ("relu", lambda s: rate(s, 5.), "learning rate", set()),
     "rate far too high": ("conv", lambda s: s | {"step": clinic._plain_step(
-        s["model"], s["loss_func"], None, 1e3)}, "rate", set()),
-    "rate too low": ("relu", lambda s: rate(s, 2e-5), "rate", set()),
-    "derivative twice": ("sigmoid", faulty, "slopes", {"rate"}),
+        s["model"], s["loss_func"], None, 1e3)}, "learning rate", set()),
+    "rate too low": ("relu", lambda s: rate(s, 2e-5), "learning rate", set()),
+    "derivative twice": ("sigmoid", faulty, "gradients", {"learning rate"}),
     "eval forgotten": ("conv", lambda s: s | {"predict": s["model"].train()}, "alone", set()),
     "pixels unscaled from the start": ("relu", lambda s: replace(s | {
         "dl": Batches(255*s["dl"].x, s["dl"].y, 64, True)}, s["model"]), "start",
-        {"rate", "scale in validation", "scale in use"}),
+        {"learning rate", "scale in validation", "scale in use"}),
     "labels shuffled apart": ("relu", lambda s: s | {"dl": Batches(s["dl"].x[:200].mean(0).repeat(
-        300, 1), s["dl"].y[:300], 64, True)}, "overfit", {"rate", "scale in validation",
-                                                         "scale in use", "alive", "bend"}),
+        300, 1), s["dl"].y[:300], 64, True)}, "overfit", {"learning rate", "scale in validation",
+                                                         "scale in use", "alive", "nonlinearity"}),
 }
 
 
@@ -332,12 +341,10 @@ def test_the_check_rings(data, bug, seed):
 
 
 def test_every_check_is_rung():
-    made = {"order", "overlap", "scale in validation", "scale in use", "pairing", "bend", "alive",
-            "update", "zeroing", "rate", "alone", *clinic.BY_BATCH}
-    assert {check for _, _, check, _ in BUGS.values()} == made and len(made) == 18
+    assert {check for _, _, check, _ in BUGS.values()} == set(NAMES) and len(NAMES) == 18
 
 
-# ---- slopes written by hand, in NumPy ----
+# ---- gradients written by hand, in NumPy ----
 
 class WrongAxis(Linear):
     def backward(self, dz):
@@ -346,14 +353,14 @@ class WrongAxis(Linear):
         return dx
 
 
-def numpy_slopes(seed, activation, bs=10, spoil=None):
+def numpy_finding(seed, activation, bs=10, spoil=None):
     rng = np.random.default_rng(seed)
     net = MLP((12, 8, 10), activation, rng=rng, dtype=np.float64)
     x, labels = rng.normal(size=(bs, 12)), rng.integers(10, size=bs)
     if spoil: spoil(net)
     net.loss(x, labels)
     claims = {k: d.copy() for k, d in net.backward().items()}
-    return clinic.check_slopes(lambda: net.loss(x, labels), net.parameters(), claims)
+    return clinic.check_claimed_gradients(lambda: net.loss(x, labels), net.parameters(), claims)
 
 
 def wrong_axis(net): net.linear[1].__class__ = WrongAxis
@@ -361,13 +368,13 @@ def twice(net): net.layers[1] = FaultySigmoid()
 
 
 @seeds
-def test_slopes_by_hand(seed):
-    for activation in "relu", "sigmoid": assert numpy_slopes(seed, activation).ok
-    found = numpy_slopes(seed, "relu", spoil=wrong_axis)
+def test_gradients_by_hand(seed):
+    for activation in "relu", "sigmoid": assert numpy_finding(seed, activation).ok
+    found = numpy_finding(seed, "relu", spoil=wrong_axis)
     assert not found.ok and "wrong in b2" in found.seen and "axis 0" in found.do
-    found = numpy_slopes(seed, "relu", bs=7, spoil=wrong_axis)
+    found = numpy_finding(seed, "relu", bs=7, spoil=wrong_axis)
     assert not found.ok and "(7,)" in found.seen and "axis 0" in found.do
-    found = numpy_slopes(seed, "sigmoid", spoil=twice)
+    found = numpy_finding(seed, "sigmoid", spoil=twice)
     assert not found.ok and "w1" in found.seen and "w2" not in found.seen
 
 
@@ -506,11 +513,125 @@ def test_a_model_of_functions(data, seed):
 def test_what_is_not_given_is_said(data):
     s = set_up(data)
     report = examine(s["model"], s["loss_func"], s["dl"])
-    assert report.ok and set(report.skipped) == {
-        "overlap", "scale in validation", "scale in use", "update", "zeroing", "rate", "alone"}
+    assert report.ok
     assert "give valid_dl" in repr(report) and "| overlap | not made |" in report._repr_markdown_()
+    assert report.skipped == {
+        "overlap": "give valid_dl", "scale in validation": "give valid_dl",
+        "scale in use": "give in_use", "update": "give step or opt", "zeroing": "give step",
+        "learning rate": "give step, opt or lr", "alone": "give predict"}
     report = examine(s["model"], s["loss_func"], s["dl"], lr=1e-6)
-    assert [f.check for f in report.failed] == ["rate"]
+    assert [f.check for f in report.failed] == ["learning rate"]
+    assert {"update", "zeroing"} <= set(report.skipped)     # a plain step of ours proves nothing
+    report = examine(s["model"], s["loss_func"], s["dl"], opt=s["opt"])
+    assert report.ok and {"update", "learning rate"} <= {f.check for f in report.findings}
+    assert report.skipped["zeroing"] == "give step"
+
+
+# ---- checks of one's own, and what they are given ----
+
+def test_a_check_is_handed_what_its_parameters_name(data):
+    s, handed = set_up(data), {}
+
+    def check_everything(model, loss_func, dl, valid_dl, step, opt, predict, in_use, x, y, xb, yb,
+                         scores, opt_step, any_step, other="default", n=7):
+        handed.update(locals())
+        return Finding("everything", True, "all there", "")
+    report = examine(**s, checks=[check_everything])
+    assert report.ok and [f.check for f in report.findings] == ["everything"]
+    for name in s: assert handed[name] is s[name], name
+    assert handed["opt_step"] is handed["any_step"] is s["step"]
+    assert len(handed["x"]) == len(handed["y"]) >= min(2000, len(s["dl"].x))
+    assert handed["xb"].shape == (64, 784)
+    assert handed["yb"].shape == (64,) and handed["scores"].shape == (64, 10)
+    assert (handed["other"], handed["n"]) == ("default", 7)
+    torch.testing.assert_close(handed["scores"], s["model"](handed["xb"]).detach())
+
+
+def test_a_plain_step_is_made_where_none_is_given(data):
+    s, handed = set_up(data), {}
+    def check_steps(opt_step, any_step):
+        handed.update(opt_step=opt_step, any_step=any_step)
+        return Finding("steps", True, "", "")
+    given = s["model"], s["loss_func"], s["dl"]
+    assert examine(*given, checks=[check_steps]).skipped == {"steps": "give step or opt"}
+    assert examine(*given, lr=.1, checks=[check_steps]).skipped == {"steps": "give step or opt"}
+    assert not handed
+    report = examine(*given, opt=s["opt"], checks=[check_steps])
+    assert [f.check for f in report.findings] == ["steps"] and len(handed) == 2
+    before = s["model"][0].weight.detach().clone()
+    x, y = (t[:64] for t in data[10][:2])
+    with preserve(s["model"]):
+        handed["opt_step"](s["model"], x, y)
+        assert not torch.equal(before, s["model"][0].weight) # it is a step, and with this optimiser
+    assert s["opt"] in clinic._optimizers(handed["opt_step"])
+
+
+def test_an_optional_parameter_is_handed_over_if_given(data):
+    s, handed = set_up(data), []
+    def check_opt(opt=None): handed.append(opt); return Finding("opt", True, "", "")
+    given = s["model"], s["loss_func"], s["dl"]
+    examine(*given, checks=[check_opt])
+    examine(*given, opt=s["opt"], checks=[check_opt])
+    assert handed == [None, s["opt"]]
+
+
+def test_own_checks_are_made_after_the_others_and_in_order(data):
+    s = set_up(data)
+    def check_no_time(y): raise DoesNotApply("no time")
+    def check_rain(y): return Finding("rain", False, "it rains", "take an umbrella")
+    report = examine(**s, checks=[*CHECKS, check_no_time, check_rain])
+    assert [f.check for f in report.findings] == [*NAMES, "rain"]
+    assert report.skipped == {"no time": "no time"} and [f.check for f in report.failed] == ["rain"]
+    assert examine(**s, checks=[]).findings == ()
+
+
+def test_a_check_that_cannot_be_made_says_why(data):
+    s = set_up(data)
+    def check_weather(model, wind): return Finding("weather", True, "", "")
+    with pytest.raises(ValueError, match="check_weather asks for 'wind': there is model, "):
+        examine(**s, checks=[check_weather])
+    def check_nothing(model): return True
+    with pytest.raises(ValueError, match="check_nothing gives True: a check gives a Finding"):
+        examine(**s, checks=[check_nothing])
+
+
+# ---- a model is looked at as it trains ----
+
+class ShyInUse(nn.Module):
+    "Gives probabilities, but in evaluation mode only; or, `shy_in_training`, in training only."
+    def __init__(self, model, shy_in_training=False):
+        super().__init__()
+        self.model, self.shy_in_training = model, shy_in_training
+
+    def forward(self, xb):
+        scores = self.model(xb)
+        return scores.softmax(1) if self.training == self.shy_in_training else scores
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_findings_are_those_of_training_mode(data, training):
+    "However the model is brought in: a finding that differs between the modes tells."
+    s = set_up(data)
+    for shy_in_training in False, True:
+        model = ShyInUse(s["model"], shy_in_training).train(training)
+        report = examine(model, cross_entropy, s["dl"], lr=.2)
+        found = next(f for f in report.findings if f.check == "squashing")
+        assert found.ok == (not shy_in_training), report
+        assert model.training == training
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_every_check_finds_training_mode_but_those_of_use(data, training):
+    s, modes = set_up(data), {}
+    s["model"].train(training)
+    def check_first(model):
+        modes["first"] = model.training
+        model.eval()                                        # the next check must not find this
+        return Finding("first", True, "", "")
+    def check_second(model): modes["second"] = model.training; return Finding("", True, "", "")
+    def check_use(model, predict): modes["use"] = model.training; return Finding("", True, "", "")
+    examine(**s, checks=[check_first, check_second, check_use])
+    assert modes == {"first": True, "second": True, "use": training}
 
 
 def test_a_trained_model_is_no_patient(data):
@@ -544,7 +665,7 @@ def test_one_sigmoid_is_told_from_none(data):
 
 
 @seeds
-def test_equal_weights_do_no_harm_where_slopes_differ(data, seed):
+def test_equal_weights_do_no_harm_where_gradients_differ(data, seed):
     net = seeded(lambda: relu_net(784, 64, 10))(seed)
     nn.init.constant_(net[0].weight, .02)     # the second layer tells these units apart
     assert clinic.check_symmetry(net, cross_entropy, *(t[:64] for t in data[10][:2])).ok
@@ -556,7 +677,7 @@ def test_class_weights(data):
     s = set_up(data)
     s["loss_func"] = nn.CrossEntropyLoss(weight=torch.linspace(1, 2, 10)) # float32
     report = examine(**own_step(s))
-    assert report.ok and set(report.skipped) == {"slopes"}, report
+    assert report.ok and set(report.skipped) == {"gradients"}, report
 
 
 class Narrow(nn.Module):
@@ -568,7 +689,7 @@ class Narrow(nn.Module):
 def test_a_model_that_insists_on_float32(data):
     s = set_up(data)
     report = examine(**replace(s, Narrow(s["model"])))
-    assert report.ok and set(report.skipped) == {"slopes", "bend"}, report
+    assert report.ok and set(report.skipped) == {"gradients", "nonlinearity"}, report
 
 
 # ---- input that cannot be examined: one sentence each ----

@@ -1,6 +1,5 @@
 "Reading figures: every claim has its row, every row a measurement, every verdict the rule's."
 import math
-import re
 from dataclasses import replace
 
 import numpy as np

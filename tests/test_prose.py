@@ -24,7 +24,7 @@ def plain(text):
 @pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
 def test_quoted_figures_are_the_ledgers(nb):
     text = prose(nb)
-    assert ledger.requote(text, KNOWN) == text, f"{nb.name}: run `python -m mnist_course.lab requote`"
+    assert ledger.requote(text, KNOWN) == text, f"{nb.name}: requote it (CONTRIBUTING.md)"
 
 
 @pytest.mark.parametrize("nb", [*NOTEBOOKS, PROJECT/"README.md"], ids=lambda nb: nb.stem)

@@ -9,7 +9,7 @@ __all__ = ['notebooks', 'requote_lessons', 'readme_files', 'write_readme', 'time
 import argparse, json, re, sys
 from pathlib import Path
 
-from ..cli import course, lesson_table, project_folder, run_notebook
+from ..cli import course, project_folder, run_notebook
 from ..fetch import DataError
 from . import ledger
 from .experiments import measure_ledger

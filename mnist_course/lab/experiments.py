@@ -335,7 +335,7 @@ _TABLE += [
     _E("numpy_net.c_fault", pooled_twin, "full", 5, dict(network=FaultyNetwork),
        "ten digits: its NumPy twin, all images, wrong derivative", "a fault to find", "c.test"),
     _E("numpy_net.c_tuned", pooled_twin, "full", 5, dict(lr=3.),
-       "ten digits: the twin with its derivative corrected", "a gradient that was checked", "c.test"),
+       "ten digits: the twin, its derivative corrected", "a gradient that was checked", "c.test"),
     _E("numpy_net.c_right", pooled_twin, "full", 5, **_C),
     _E("numpy_net.c_slow", pooled_twin, "full", 5, dict(lr=.1), **_C),
     _E("numpy_net.c_fault_slow", pooled_twin, "full", 5, dict(network=FaultyNetwork, lr=.1), **_C),

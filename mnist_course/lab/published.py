@@ -44,7 +44,8 @@ def read(
     found = {}
     with open(file, encoding="utf-8", newline="") as f:
         for line, row in enumerate(csv.DictReader(f), start=2):
-            missing = [name for name in ("key", "printed", "value", "where") if not row[name].strip()]
+            needed = "key", "printed", "value", "where"
+            missing = [name for name in needed if not row[name].strip()]
             if missing: raise ValueError(f"{file}, line {line}: fill in {' and '.join(missing)}.")
             if row["key"] in found: raise ValueError(f"{file}, line {line}: {row['key']} again.")
             found[row["key"]] = Published(**{**row, "value": float(row["value"])})
