@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A wheel is proven anew only when something that goes into it has changed.
-SHIPPED := $(wildcard mnist_course/*.py mnist_course/*.json) settings.ini setup.py pyproject.toml README.md
+SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel mutants lab data run ledger bench readme book clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench mutants readme book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -19,7 +19,7 @@ $(READY): settings.ini setup.py pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[course,dev]'
 	@touch $(READY)
 
-course: $(READY) ## run every lesson in order and print the ladder
+course: $(READY) ## run every lesson in order and print the results
 	$(BIN)/mnist_course course
 
 test: test-notebooks test-suite test-wheel ## everything that says the course is right
@@ -45,7 +45,7 @@ mutants: $(READY) ## plant small faults and see which no check notices (hours; A
 
 # JupyterLab shows the pictures and tables of a notebook that came from elsewhere once it is trusted.
 lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)
-	@$(BIN)/jupyter trust nbs/*.ipynb nbs/api/*.ipynb > /dev/null
+	@$(BIN)/jupyter trust nbs/*.ipynb nbs/api/*.ipynb nbs/lab/*.ipynb > /dev/null
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/nbs/index.ipynb $(ARGS)
 
 data: $(READY) ## fetch MNIST, or the stand-in, and say where it is
@@ -57,15 +57,15 @@ run: $(READY) ## run one lesson and keep its outputs: make run NB=02
 	$(BIN)/nbdev_clean
 
 ledger: $(READY) ## measure every figure again (a while), then put it into the prose
-	$(BIN)/mnist_course ledger
-	$(BIN)/mnist_course ledger --lessons
-	$(BIN)/mnist_course requote
+	$(BIN)/python -m mnist_course.lab ledger
+	$(BIN)/python -m mnist_course.lab ledger --lessons
+	$(BIN)/python -m mnist_course.lab requote
 
 bench: $(READY) ## time the course against its rivals, under 25 minutes (DEVICE=cuda, ARGS=...)
 	$(BIN)/python -m benchmarks $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 readme: $(READY) ## make README.md from nbs/index.ipynb
-	$(BIN)/mnist_course readme
+	$(BIN)/python -m mnist_course.lab readme
 	$(BIN)/nbdev_clean
 
 book: $(READY) ## make the website from the committed notebooks, in _book

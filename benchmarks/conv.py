@@ -37,7 +37,7 @@ def wait_for(device: str) -> None:
 # --- ours: the only lines that know mnist_course.speed and mnist_course.resnet ---
 
 def resnet(images: Tensor, labels: Tensor, device: str, seed: int, bs: int = 64) -> nn.Module:
-    "Lesson 11's epoch of lesson 09's net."
+    "Lesson 12's epoch of lesson 10's net."
     from mnist_course.resnet import resnet18
     from mnist_course.speed import shift, train
     return train(resnet18(1, 10), images, labels, bs=bs, lr=.05, augment=shift, seed=seed,
@@ -45,13 +45,13 @@ def resnet(images: Tensor, labels: Tensor, device: str, seed: int, bs: int = 64)
 
 
 def small(images: Tensor, labels: Tensor, device: str, seed: int) -> nn.Module:
-    "Lesson 11's way to 99.0%."
+    "Lesson 12's way to 99.0%."
     from mnist_course.speed import small_net, train
     return train(small_net(), images, labels, seed=seed, device=device)
 
 
 def fine(images: Tensor, labels: Tensor, device: str, seed: int) -> nn.Module:
-    "Lesson 11's way to 99.5%."
+    "Lesson 12's way to 99.5%."
     from mnist_course.speed import affine, small_net, train
     return train(small_net(fine=True), images, labels, epochs=4, lr=.15, augment=affine, seed=seed,
                  device=device)

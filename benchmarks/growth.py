@@ -95,7 +95,7 @@ def mean_images(share: float = 1.) -> float:
 
 
 def _trained(train: Callable, share: float) -> float:
-    "Seconds of a training of lesson 11 on a share of the images."
+    "Seconds of a training of lesson 12 on a share of the images."
     x, y = part_of(*digits("training"), share)
     start = time.perf_counter()
     train(x, y)
@@ -120,7 +120,7 @@ CURVES = ( # key, title, job, what varies, its values, the other settings
     ("numpy", "NumPy 784-128-64-10, one epoch", numpy_epoch, "share", SHARES, {}),
     ("mean", "nearest mean", mean_images, "share", SHARES, {}),
     ("resnet", "ResNet18, one epoch", resnet_epoch, "share", SHARES, {}),
-    ("small", "small net of lesson 11, one epoch", small_epoch, "share", SHARES, {}),
+    ("small", "small net of lesson 12, one epoch", small_epoch, "share", SHARES, {}),
     ("linear", "3/7, linear, one epoch", linear_epoch, "bs", (16, 64, 256, 1024), {}),
     ("python", "plain Python, 200 images", python_epoch, "bs", (1, 10, 50, 200), {"share": .2}),
     ("numpy", "NumPy, one epoch", numpy_epoch, "bs", (16, 64, 256, 1024), {}),

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from mnist_course.cli import LESSONS, lessons
-from mnist_course.ledger import lesson_seconds
+from mnist_course.lab.ledger import lesson_seconds
 
 from .timing import Bar, Comparison, Way, nothing
 

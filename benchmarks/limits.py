@@ -70,7 +70,7 @@ def parameters(sizes) -> int:
 
 
 def net_work(net: nn.Module, bs: int) -> tuple[int, int]:
-    """Operations and bytes of an epoch of lesson 11's training.
+    """Operations and bytes of an epoch of lesson 12's training.
 
     Bytes at the least: in each step every weight is read twice for the slopes, its slope is written
     and read, and it and its momentum are read and written again, all in float32; each layer's
@@ -94,7 +94,7 @@ def net_work(net: nn.Module, bs: int) -> tuple[int, int]:
 
 
 def net_jobs(quick: bool) -> list[dict]:
-    "The same for the nets of lessons 09 and 11, in the arithmetic that `train` would choose."
+    "The same for the nets of lessons 10 and 12, in the arithmetic that `train` would choose."
     from mnist_course.resnet import resnet18
     from mnist_course.speed import small_net
     share = .25 # of ResNet18's epoch is timed

@@ -33,7 +33,7 @@ class LoopNetwork(Network):
             for j in range(len(dz)): dx[i] += w[i][j]*dz[j]
         return dx
 
-    def descend(self, w, dw, lr):
+    def sgd_step(self, w, dw, lr):
         for i in range(len(w)):
             for j in range(len(w[i])): w[i][j] -= lr*dw[i][j]
 

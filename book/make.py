@@ -32,10 +32,11 @@ TAGS = {"export": "exported", "exporti": "exported", "exports": "exported",
 def pages() -> dict[str, list[tuple[Path, str]]]:
     "The parts of the book: each page's source and its place in the book, in order."
     lessons = [(nb, nb.name) for nb in sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]
-    tools = [(nb, f"api/{nb.name}") for nb in sorted((NBS/"api").glob("*.ipynb"))]
-    rest = [("benchmarks/README.md", "side_by_side.md"), ("CHANGELOG.md", "changelog.md"),
-            ("CONTRIBUTING.md", "contributing.md")]
-    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons, "Tools": tools,
+    def below(folder): # the notebooks of a folder
+        return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
+    rest = [("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
+    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons, "Tools": below("api"),
+            "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
 
@@ -116,6 +117,8 @@ def prepare_code(cell: dict, source: Path) -> bool:
     cell["source"] = DIRECTIVE.sub("", code).strip("\n")
     tags = cell["metadata"].get("tags", [])
     tags = ["remove-input" if t == "hide-input" else t for t in tags]
+    folded = cell["metadata"].get("jupyter", {}).get("source_hidden")
+    if folded and "remove-input" not in tags: tags.append("hide-input") # a toggle opens it
     tags = tags + [TAGS[name] for name in found if name in TAGS]
     pictures = [o["metadata"][kind]["alt"] for o in cell["outputs"] for kind in o.get("data", ())
                 if "alt" in o.get("metadata", {}).get(kind, ())]
@@ -161,7 +164,6 @@ def prepare(folder: Path) -> None:
                 prepare_prose(source.read_text(encoding="utf-8"), source))
         (folder/place).parent.mkdir(parents=True, exist_ok=True)
         (folder/place).write_text(text, encoding="utf-8")
-    shutil.copytree(PROJECT/"benchmarks"/"plots", folder/"plots")
 
 
 def build(pages: Path, site: Path) -> int:

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['FULL', 'EXPECTED', 'FOLDERS', 'HOW_TO_GET_MNIST', 'DataError', 'NotHere', 'read_image', 'load_images', 'load_split',
-           'as_rows', 'hold_out', 'pixel_digest', 'verify', 'unpack', 'write_images', 'draw_threes_and_sevens',
-           'StandInWarning', 'standin_images', 'data_folder', 'get_data', 'source_of']
+           'as_rows', 'hold_out', 'some_of', 'pooled_split', 'Batches', 'pixel_digest', 'verify', 'unpack',
+           'write_images', 'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'get_data',
+           'source_of']
 
 # %% ../nbs/00_data.ipynb #bba80e59
-import hashlib, os, shutil, socket, tarfile, tempfile, warnings, zlib
-from collections.abc import Callable, Iterable
+import hashlib, math, os, shutil, socket, tarfile, tempfile, warnings, zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,17 +69,18 @@ def _digit_folders(path:Path)->dict:
     return found
 
 def _decode(path:Path)->dict:
-    "part -> (images, labels), from the PNG files."
+    "part -> (images, labels), from the PNG files, in the order of the files' numbers."
     def part(digits):
-        images = [load_images(folder) for folder in digits.values()]
-        labels = [torch.full((len(x),), d) for d, x in zip(digits, images, strict=True)]
-        return torch.cat(images), torch.cat(labels)
+        files = sorted((_by_number(f), d, f) for d, folder in digits.items()
+                       for f in folder.glob("*.png"))
+        images = np.stack([read_image(f) for _, _, f in files])
+        return torch.from_numpy(images), torch.tensor([d for _, d, _ in files])
     return {name: part(digits) for name, digits in _digit_folders(path).items()}
 
 # %% ../nbs/00_data.ipynb #3e15150b
 def _stamp(path:Path)->list: # names and times of change of the digits' folders
-    return [(str(f.relative_to(path)), f.stat().st_mtime_ns)
-            for digits in _digit_folders(path).values() for f in digits.values()]
+    return ["by number", *((str(f.relative_to(path)), f.stat().st_mtime_ns)
+            for digits in _digit_folders(path).values() for f in digits.values())]
 
 def _keep(path:Path, parts:dict)->None:
     "Write the decoded images beside their folder; in a folder that is read-only nothing is kept."
@@ -144,6 +146,53 @@ def hold_out(
     n_held = round(len(images)*fraction)
     held, kept = order[:n_held], order[n_held:]
     return images[kept], labels[kept], images[held], labels[held]
+
+# %% ../nbs/00_data.ipynb #50me0f01
+def some_of(
+    images:Tensor, # (n, h, w)
+    labels:Tensor, # (n,)
+    n:int,         # how many to take; all of them, mixed, if there are no more
+    seed:int=0,    # decides which
+)->tuple[Tensor, Tensor]: # images and labels, in random order
+    "A random draw from a set of images, each at most once."
+    g = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(labels), generator=g)[:n]
+    return images[chosen], labels[chosen]
+
+# %% ../nbs/00_data.ipynb #p001ed01
+def pooled_split(
+    path:Path,     # from `get_data("full")`
+    seed:int=1337, # decides which image goes where
+)->dict:           # "train" (70%), "valid" (10%), "test" (20%) -> images (n, h, w), labels (n,)
+    "All images of both parts, mixed and split 70/10/20."
+    pairs = zip(*(load_split(path, part) for part in ("training", "testing")), strict=True)
+    images, labels = (torch.cat(pair) for pair in pairs)
+    images, labels, *test = hold_out(images, labels, .2, seed)
+    images, labels, *valid = hold_out(images, labels, 1/8, seed)
+    return {"train": (images, labels), "valid": tuple(valid), "test": tuple(test)}
+
+# %% ../nbs/00_data.ipynb #04436e99
+class Batches:
+    "Mini-batches of two tensors, in the given order or mixed anew each time round."
+    def __init__(self,
+        x:Tensor,           # inputs, (n, …)
+        y:Tensor,           # targets, (n, …)
+        bs:int=256,         # images in a batch; the last may be smaller
+        shuffle:bool=False, # mix anew for each epoch?
+        generator:torch.Generator=None, # decides the order; PyTorch's global one if not given
+    ):
+        if len(x) != len(y):
+            raise ValueError(f"{len(x)} inputs and {len(y)} targets: give one each.")
+        if bs < 1: raise ValueError(f"A batch holds at least one image, not {bs}.")
+        self.x, self.y, self.bs, self.shuffle, self.generator = x, y, bs, shuffle, generator
+
+    def __len__(self)->int: return math.ceil(len(self.x)/self.bs)
+
+    def __iter__(self)->Iterator[tuple[Tensor, Tensor]]:
+        if self.shuffle:
+            order = torch.randperm(len(self.x), generator=self.generator)
+            for i in order.split(self.bs): yield self.x[i], self.y[i]
+        else: yield from zip(self.x.split(self.bs), self.y.split(self.bs), strict=True)
 
 # %% ../nbs/00_data.ipynb #d260e3c4
 FULL = { # part -> for each digit 0 to 9, how many images and the start of their SHA-256

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from threadpoolctl import threadpool_limits
 
 from .data import as_rows, hold_out, load_split
-from .ledger import experiment
+from .lab.ledger import experiment
 from .python_net import SIZES, FaultyNetwork, Network, pooled_split
 
 # %% ../nbs/08_backprop_numpy.ipynb #a87b16aa

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from .data import as_rows, hold_out, load_split
 from .learner import Learner, fit_learner
-from .ledger import experiment
+from .lab.ledger import experiment
 from .sgd import Batches, batch_accuracy, threes_and_sevens
 
 # %% ../nbs/05_relu_net.ipynb #9a62099f

