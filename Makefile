@@ -39,6 +39,10 @@ _run/wheel.ok: $(SHIPPED) tests/wheel.py
 	$(BIN)/python tests/wheel.py
 	@touch $@
 
+# Far too long for every test run; stopped and called again, it goes on where it was.
+mutants: $(READY) ## plant small faults and see which no check notices (hours; ARGS="sgd --sample 20")
+	$(BIN)/python tests/mutants.py $(ARGS)
+
 # JupyterLab shows the pictures and tables of a notebook that came from elsewhere once it is trusted.
 lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)
 	@$(BIN)/jupyter trust nbs/*.ipynb nbs/api/*.ipynb nbs/lab/*.ipynb > /dev/null
