@@ -8,83 +8,64 @@ of the same trainings over several seeds.
 """
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import count
 
 import torch
 import torch.nn.functional as F
 from mnist_course.data import get_data
+from mnist_course.pixel_similarity import accuracy
+from mnist_course.speed import fit_resnet, fit_small, predict
 from torch import Tensor, nn
 
-from .timing import Bar, Comparison, Disagreement, Job, Way, alone
-from .work import digits, part_of
+from .timing import Comparison, Disagreement, Job, Target, Way, run_alone
+from .work import digits, share_of
 
 STOCK, EXAMPLE = "the stock fastai recipe", "PyTorch's example CNN"
 
 
 @dataclass(frozen=True)
-class Trained:
+class Outcome:
     "What a training came to."
     accuracy: float  # on the testing part, from 0 to 1
     seconds: float   # of training, its evaluation after it not counted
 
 
 def wait_for(device: str) -> None:
-    "A GPU is told what to do and does it later: the clock must wait for it."
+    "A GPU is given work and does it later: the clock must wait for it."
     if device.startswith("cuda"): torch.cuda.synchronize()
 
 
-# --- ours: the only lines that know mnist_course.speed and mnist_course.resnet ---
+# --- ours: the recipes of lesson 12, for lesson 10's ResNet18 and for its own small net ---
 
-def resnet(images: Tensor, labels: Tensor, device: str, seed: int, bs: int = 64) -> nn.Module:
-    "Lesson 12's epoch of lesson 10's net."
-    from mnist_course.resnet import resnet18
-    from mnist_course.speed import shift, train
-    return train(resnet18(1, 10), images, labels, bs=bs, lr=.05, augment=shift, seed=seed,
-                 device=device)
+fit_fine = partial(fit_small, fine=True)
 
 
-def small(images: Tensor, labels: Tensor, device: str, seed: int) -> nn.Module:
-    "Lesson 12's way to 99.0%."
-    from mnist_course.speed import small_net, train
-    return train(small_net(), images, labels, seed=seed, device=device)
-
-
-def fine(images: Tensor, labels: Tensor, device: str, seed: int) -> nn.Module:
-    "Lesson 12's way to 99.5%."
-    from mnist_course.speed import affine, small_net, train
-    return train(small_net(fine=True), images, labels, epochs=4, lr=.15, augment=affine, seed=seed,
-                 device=device)
-
-
-def ours(recipe, device: str, seed: int = 0, share: float = 1.) -> Trained:
+def ours(recipe, device: str, seed: int = 0, share: float = 1.) -> Outcome:
     "Train by a recipe from images in memory; read the testing part afterwards, untimed."
-    from mnist_course.speed import predict
-    train, (x, y) = part_of(*digits("training"), share), digits("testing")
+    train, (images, labels) = share_of(*digits("training"), share), digits("testing")
     wait_for(device)
     start = time.perf_counter()
-    torch.manual_seed(seed)
-    model = recipe(*train, device, seed)
+    model = recipe(train, seed=seed, device=device).model
     wait_for(device)
     seconds = time.perf_counter() - start
-    found = (predict(model, x).argmax(1) == y).double().mean().item()
-    return Trained(found, seconds)
+    return Outcome(accuracy(predict(model, images), labels), seconds)
 
 
-def apart(run, **settings) -> Trained:
+def train_alone(run, **settings) -> Outcome:
     "A training in a process of its own."
-    return alone(Job(run, settings), torch.get_num_threads())["output"]
+    return run_alone(Job(run, settings), torch.get_num_threads())["output"]
 
 
-def seeded(recipe, device: str):
-    "Ours; each call is another seed, since a time holds for a recipe, not for one lucky start."
+def with_new_seeds(recipe, device: str):
+    "Ours; each call takes another seed, since a time holds for a recipe and not for a lucky start."
     seeds = count()
-    return lambda: apart(ours, recipe=recipe, device=device, seed=next(seeds))
+    return lambda: train_alone(ours, recipe=recipe, device=device, seed=next(seeds))
 
 
 # --- the rivals ---
 
-def stock_resnet_epoch(device: str) -> Trained:
+def stock_resnet_epoch(device: str) -> Outcome:
     "fastai's own way: loaders over the folder, ResNet18 from nothing, one-cycle at 0.1."
     from fastai.callback import progress, schedule  # noqa: F401
     from fastai.losses import CrossEntropyLossFlat
@@ -97,11 +78,11 @@ def stock_resnet_epoch(device: str) -> Trained:
                            metrics=accuracy)
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, .1)
     wait_for(device)
-    return Trained(learn.recorder.values[-1][-1], time.perf_counter() - start)
+    return Outcome(learn.recorder.values[-1][-1], time.perf_counter() - start)
 
 
 @cache # minutes long: run once, shown wherever it is a rival
-def stock_once(device: str) -> Trained: return apart(stock_resnet_epoch, device=device)
+def stock_once(device: str) -> Outcome: return train_alone(stock_resnet_epoch, device=device)
 
 
 class ExampleNet(nn.Module):
@@ -130,7 +111,7 @@ class Pictures(torch.utils.data.Dataset):
         return self.transform(Image.fromarray(self.images[i].numpy())), int(self.labels[i])
 
 
-def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> Trained:
+def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> Outcome:
     "PyTorch's example with its published settings, until an epoch ends at the target."
     from torch.utils.data import DataLoader
     torch.manual_seed(seed)
@@ -139,8 +120,8 @@ def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> 
     test = DataLoader(Pictures(*digits("testing")), 1000)
     net = ExampleNet().to(device)
     opt = torch.optim.Adadelta(net.parameters(), lr=1.)
-    falling = torch.optim.lr_scheduler.StepLR(opt, step_size=1, gamma=.7)
-    seconds, found = 0., 0.
+    schedule = torch.optim.lr_scheduler.StepLR(opt, step_size=1, gamma=.7)
+    seconds, reached = 0., 0.
     for _ in range(most):
         wait_for(device)
         start = time.perf_counter()
@@ -149,15 +130,15 @@ def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> 
             opt.zero_grad()
             F.nll_loss(net(xb.to(device)), yb.to(device)).backward()
             opt.step()
-        falling.step()
+        schedule.step()
         wait_for(device)
         seconds += time.perf_counter() - start
         net.eval()
         with torch.no_grad():
             right = sum((net(xb.to(device)).argmax(1).cpu() == yb).sum().item() for xb, yb in test)
-        found = right/len(test.dataset)
-        if found >= target: break
-    return Trained(found, seconds)
+        reached = right/len(test.dataset)
+        if reached >= target: break
+    return Outcome(reached, seconds)
 
 
 # --- the checks and the rows ---
@@ -181,15 +162,15 @@ def reaches(target: float):
     return check
 
 
-def told(trained: Trained, target: float = 0.) -> str:
+def describe(outcome: Outcome, target: float = 0.) -> str:
     "What a row says of a training."
-    short = "" if trained.accuracy >= target else f", short of {target:.1%}"
-    return f"{trained.accuracy:.2%}{short}"
+    short = "" if outcome.accuracy >= target else f", short of {target:.1%}"
+    return f"{outcome.accuracy:.2%}{short}"
 
 
 def _way(name: str, run, target: float = 0., **about) -> Way:
-    return Way(name, run, seconds=lambda trained: trained.seconds,
-               tell=lambda trained: told(trained, target), **about)
+    return Way(name, run, seconds=lambda outcome: outcome.seconds,
+               describe=lambda outcome: describe(outcome, target), **about)
 
 
 def comparisons(quick: bool, device: str) -> list[Comparison]:
@@ -199,29 +180,29 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
                     note="one run: `from_folder`, 64 in a batch, `fit_one_cycle(1, 0.1)`; its "
                          "loaders and its evaluation are counted")
 
-    def mine(name: str, recipe, target: float = 0.) -> Way:
-        return _way(name, seeded(recipe, device), target,
+    def our_way(name: str, recipe, target: float = 0.) -> Way:
+        return _way(name, with_new_seeds(recipe, device), target,
                     note="from images in memory, each round another seed")
     return [
         Comparison(
             "conv.resnet18", "One epoch of ResNet18 on all of MNIST",
-            (mine("resnet, speed", resnet), stock()), at_least_as_accurate,
+            (our_way("resnet, speed", fit_resnet), stock()), at_least_as_accurate,
             "no lower accuracy on the testing part", rounds=2, warm=False,
-            bars=(Bar(STOCK, 3, "the ResNet18 epoch at least 3× faster than stock at no lower "
-                                "accuracy"),)),
+            targets=(Target(STOCK, 3, "the ResNet18 epoch at least 3× faster than stock at no "
+                                      "lower accuracy"),)),
         Comparison(
             "conv.to99", "Seconds to 99.0% of the testing part",
-            (mine("speed, small net", small, .99),
-             _way(EXAMPLE, lambda: apart(example_until, target=.99, device=device), .99,
+            (our_way("speed, small net", fit_small, .99),
+             _way(EXAMPLE, lambda: train_alone(example_until, target=.99, device=device), .99,
                   rounds=1,
                   note="one run, its published settings; counted to the end of the first epoch "
                        "that reaches it, evaluations not counted"), stock(.99)),
             reaches(.99), "ours reaches 99.0%", rounds=3, warm=False,
-            bars=(Bar(EXAMPLE, 10, "99.0% at least 10× faster than PyTorch's example reaches "
-                                   "it"),)),
+            targets=(Target(EXAMPLE, 10, "99.0% at least 10× faster than PyTorch's example "
+                                         "reaches it"),)),
         Comparison(
             "conv.to995", "Seconds to 99.5% of the testing part",
-            (mine("speed, fine small net", fine, .995), stock(.995)), reaches(.995),
+            (our_way("speed, fine small net", fit_fine, .995), stock(.995)), reaches(.995),
             "ours reaches 99.5%", rounds=1, warm=False,
             note="PyTorch's example is not run for this: its 14 epochs end at a published "
                  "99.185%."),
@@ -230,8 +211,7 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
 
 def _quick(device: str) -> Comparison:
     "On half of the images: does it run?"
-    def anything(outputs): pass
-    return Comparison("conv.quick", "The small net on half of the images",
-                      (_way("speed", lambda: apart(ours, recipe=small, device=device, share=.5)),),
-                      anything,
-                      "it runs", rounds=1, warm=False)
+    def accept_anything(outputs): pass
+    def run(): return train_alone(ours, recipe=fit_small, device=device, share=.5)
+    return Comparison("conv.quick", "The small net on half of the images", (_way("speed", run),),
+                      accept_anything, "it runs", rounds=1, warm=False)

@@ -13,16 +13,16 @@ from pathlib import Path
 from random import Random
 
 import torch
-from mnist_course.data import as_rows
+from mnist_course.data import Batches, as_rows, get_data, load_split
 
-from . import conv, linear, mlp, plain
-from .timing import THREADS, Job, alone, nothing
-from .work import digits, part_of
+from . import linear, mlp, plain
+from .timing import THREADS, Job, do_nothing, run_alone
+from .work import digits, share_of
 
 SHARES = (.1, .25, .5, 1.)
 
 
-def have_digits() -> None:
+def load_digits() -> None:
     "All digits in memory, as bytes."
     digits("training"), digits("testing")
 
@@ -35,7 +35,9 @@ def threes_and_sevens():
     return images[keep], labels[keep]
 
 
-def have_pairs() -> None: threes_and_sevens()
+def load_threes_and_sevens() -> None:
+    "The threes and sevens in memory, as bytes."
+    threes_and_sevens()
 
 
 def _median_seconds(run: Callable, enough: float = .5, most: int = 5) -> float:
@@ -50,10 +52,9 @@ def _median_seconds(run: Callable, enough: float = .5, most: int = 5) -> float:
 
 def load_png(share: float = 1.) -> float:
     "From PNG files to tensors, nothing kept."
-    from mnist_course.data import get_data, load_split
     real = get_data("full")
-    with tempfile.TemporaryDirectory() as roof:
-        folder = Path(roof)/real.name
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent)/real.name
         for digit in sorted(real.glob("*/[0-9]")):
             here = folder/digit.relative_to(real)
             here.mkdir(parents=True)
@@ -65,9 +66,9 @@ def load_png(share: float = 1.) -> float:
 
 
 def linear_epoch(share: float = 1., bs: int = linear.BS) -> float:
-    from mnist_course.sgd import Batches, mnist_loss, train_epoch
+    from mnist_course.sgd import mnist_loss, train_epoch
     from mnist_course.sgd import linear as scores
-    images, labels = part_of(*threes_and_sevens(), share)
+    images, labels = share_of(*threes_and_sevens(), share)
     x, y = as_rows(images), (labels == 3).float()[:, None]
     w, b = linear.start()
     dl = Batches(x, y, bs, True, torch.Generator().manual_seed(0))
@@ -80,7 +81,7 @@ def python_epoch(share: float = 1., bs: int = 10, hidden: int = 112, images: int
     from mnist_course.python_net import Network, few
     x, y = few(*digits("training"), max(1, round(images*share)))
     net = Network((784, hidden, 16, 10), Random(0))
-    return _median_seconds(lambda: net.train(x, y, 1, plain.LR, bs, Random(0)))
+    return _median_seconds(lambda: net.fit(x, y, 1, plain.LR, bs, Random(0)))
 
 
 def numpy_epoch(share: float = 1., bs: int = mlp.BS, hidden: int = 128) -> float:
@@ -90,28 +91,33 @@ def numpy_epoch(share: float = 1., bs: int = mlp.BS, hidden: int = 128) -> float
 
 def mean_images(share: float = 1.) -> float:
     from mnist_course.pixel_similarity import PixelSimilarity
-    train, (x, _) = part_of(*digits("training"), share), part_of(*digits("testing"), share)
+    train, (x, _) = share_of(*digits("training"), share), share_of(*digits("testing"), share)
     return _median_seconds(lambda: PixelSimilarity("l2").fit(*train).predict(x))
 
 
-def _trained(train: Callable, share: float) -> float:
+def _training(train: Callable, share: float) -> float:
     "Seconds of a training of lesson 12 on a share of the images."
-    x, y = part_of(*digits("training"), share)
+    x, y = share_of(*digits("training"), share)
     start = time.perf_counter()
     train(x, y)
     return time.perf_counter() - start
 
 
 def resnet_epoch(share: float = 1., bs: int = 64) -> float:
-    return _trained(lambda x, y: conv.resnet(x, y, "cpu", 0, bs), share)
+    from mnist_course.resnet import resnet18
+    from mnist_course.speed import shift, train
+    settings = dict(lr=.05, augment=shift, device="cpu") # those of `fit_resnet`
+    return _training(lambda x, y: train(resnet18(1, 10), x, y, bs=bs, **settings), share)
 
 
 def small_epoch(share: float = 1., bs: int = 128, hidden: int = 16) -> float:
     from mnist_course.speed import small_net, train
-    return _trained(lambda x, y: train(small_net(width=hidden), x, y, bs=bs), share)
+    return _training(
+        lambda x, y: train(small_net(width=hidden), x, y, bs=bs, device="cpu"), share)
 
 
-READY = {"load": nothing, "linear": have_pairs} # what is there before; all digits if not named
+READY = { # what lies in memory before; all digits if not named
+    "load": do_nothing, "linear": load_threes_and_sevens}
 
 CURVES = ( # key, title, job, what varies, its values, the other settings
     ("load", "PNG files to tensors", load_png, "share", SHARES, {}),
@@ -135,28 +141,19 @@ CURVES = ( # key, title, job, what varies, its values, the other settings
 )
 
 
-def measure(quick: bool, tell=lambda line: None) -> list[dict]:
+def measure(quick: bool, report=lambda line: None) -> list[dict]:
     "Every curve as plain data; in a hurry only the first and last share of each."
     curves = []
     for key, title, run, varies, values, others in CURVES:
         if quick and (varies != "share" or key in ("python", "resnet", "small")): continue
         points = []
         for value in (values[::3] if quick else values):
-            before = READY.get(key, have_digits)
+            before = READY.get(key, load_digits)
             job = Job(run, {varies: value, **others}, before)
-            told = alone(job, threads=1 if quick else THREADS)
-            points.append({varies: value, "seconds": told["seconds"], "peak_mb": told["peak_mb"]})
-            tell(f"  {key}, {varies} {value:g}: {told['seconds']:.3g} s, "
-                 f"{told['peak_mb']:.0f} MB")
+            result = run_alone(job, threads=1 if quick else THREADS)
+            seconds, peak_mb = result["seconds"], result["peak_mb"]
+            points.append({varies: value, "seconds": seconds, "peak_mb": peak_mb})
+            report(f"  {key}, {varies} {value:g}: {seconds:.3g} s, {peak_mb:.0f} MB")
         curves.append({"key": f"{key}.{varies}", "title": title, "varies": varies,
                        "points": points})
     return curves
-
-
-def slope(points: list[dict], varies: str) -> float:
-    "The power by which the seconds grow, by least squares on logarithms: 1 is a straight line."
-    from math import log
-    x, y = [log(p[varies]) for p in points], [log(p["seconds"]) for p in points]
-    mx, my = statistics.fmean(x), statistics.fmean(y)
-    return (sum((a - mx)*(b - my) for a, b in zip(x, y, strict=True))
-            / sum((a - mx)**2 for a in x))

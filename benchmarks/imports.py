@@ -6,10 +6,10 @@ from pathlib import Path
 from mnist_course.cli import LESSONS, lessons
 from mnist_course.lab.ledger import lesson_seconds
 
-from .timing import Bar, Comparison, Way, nothing
+from .timing import Comparison, Target, Way, do_nothing
 
 FASTAI = "from fastai.vision.all import *"
-TOOLS = ("ledger", "plots", "gradcheck", "cli")
+TOOLS = ("fetch", "gradcheck", "plots", "models", "cli", "lab.ledger")
 
 
 def _python(code: str, *args: str) -> str:
@@ -19,7 +19,8 @@ def _python(code: str, *args: str) -> str:
 
 
 def _import(statement: str) -> Way:
-    warm = None if statement == FASTAI else nothing # one untimed import reads all files from disk
+    # one untimed import, fastai's, reads all files from disk
+    warm = None if statement == FASTAI else do_nothing
     return Way(statement, lambda: _python(statement), proof=warm, note="in a fresh Python")
 
 
@@ -27,7 +28,7 @@ def no_outputs(outputs: dict) -> None: "Imports give nothing to compare."
 
 
 def comparisons(quick: bool, device: str) -> list[Comparison]:
-    # the bar's module first; an import leaves no output, so there is nothing to compare
+    # the target's module first; an import leaves no output, so there is nothing to compare
     modules = LESSONS[:1] if quick else (*LESSONS, *TOOLS)
     ours, *others = (f"import mnist_course.{name}" for name in modules)
     rivals = [FASTAI, *others, "import torch"]
@@ -35,8 +36,8 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
         "imports", "Import time of each module, Python's own start included",
         (_import(ours), *map(_import, rivals)), no_outputs, "each import succeeds",
         rounds=1 if quick else 2,
-        bars=(Bar(FASTAI, 2, "`import mnist_course.data` in under half of what "
-                             "`from fastai.vision.all import *` takes"),),
+        targets=(Target(FASTAI, 2, "`import mnist_course.data` in under half of what "
+                                   "`from fastai.vision.all import *` takes"),),
         note="Most of it is PyTorch's own import; fastai is imported where it is first needed.")]
 
 
@@ -56,7 +57,7 @@ def lesson(nb: Path) -> dict:
     return {"lesson": nb.stem, "seconds": seconds, "peak_mb": peak}
 
 
-def measure_lessons(quick: bool, tell, minutes: float) -> list[dict]:
+def measure_lessons(quick: bool, report, minutes: float) -> list[dict]:
     "Each lesson in turn; one that would not fit into the minutes left keeps the ledger's time."
     rows, left, known = [], minutes*60, lesson_seconds()
     for nb in lessons()[4:5] if quick else lessons():
@@ -64,5 +65,5 @@ def measure_lessons(quick: bool, tell, minutes: float) -> list[dict]:
         fits = expected <= left
         rows.append(lesson(nb) if fits else {"lesson": nb.stem, "seconds": expected})
         left -= rows[-1]["seconds"] if fits else 0
-        tell(f"  {nb.stem}: {rows[-1]['seconds']:.1f} s" + ("" if fits else ", from the ledger"))
+        report(f"  {nb.stem}: {rows[-1]['seconds']:.1f} s" + ("" if fits else ", from the ledger"))
     return rows

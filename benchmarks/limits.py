@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from torch import nn
 
 from . import growth, linear, mlp, plain
-from .work import digits, pairs
+from .work import digits, rows_to_train_on
 
 FLOAT = 4 # bytes
 
@@ -72,9 +72,9 @@ def parameters(sizes) -> int:
 def net_work(net: nn.Module, bs: int) -> tuple[int, int]:
     """Operations and bytes of an epoch of lesson 12's training.
 
-    Bytes at the least: in each step every weight is read twice for the slopes, its slope is written
-    and read, and it and its momentum are read and written again, all in float32; each layer's
-    output is written and read in 16 bits, and so is its slope.
+    Bytes at the least: in each step every weight is read twice, forwards and backwards, its
+    gradient is written and read, and it and its momentum are read and written again, all in
+    float32; each layer's output is written and read in 16 bits, and so is its gradient.
     """
     from mnist_course.resnet import normalised
     from mnist_course.speed import MatrixConv, specialised
@@ -82,10 +82,10 @@ def net_work(net: nn.Module, bs: int) -> tuple[int, int]:
     images, labels = digits("training")
     n, (images, labels) = len(labels), (images[:bs], labels[:bs])
     outputs = []
-    def keep(module, given, output): outputs.append(output.numel())
+    def count_output(module, inputs, output): outputs.append(output.numel())
     with specialised(net.train(), normalised(images[:1])):
         layers = [m for m in net.modules() if isinstance(m, (nn.Conv2d, nn.Linear, MatrixConv))]
-        for layer in layers: layer.register_forward_hook(keep)
+        for layer in layers: layer.register_forward_hook(count_output)
         with FlopCounterMode(display=False) as count:
             F.cross_entropy(net(normalised(images)), labels).backward()
         weights = sum(p.numel() for p in net.parameters())
@@ -117,8 +117,8 @@ def net_jobs(quick: bool) -> list[dict]:
 
 def jobs(quick: bool) -> list[dict]:
     "For each job: a function, its arithmetic, the bytes it must move, which ceiling is its own."
-    from mnist_course.data import get_data
-    from mnist_course.sgd import Batches, train_epoch
+    from mnist_course.data import Batches, get_data
+    from mnist_course.sgd import train_epoch
     from mnist_course.sgd import linear as scores
 
     from .loading import ours_again, ours_first
@@ -128,7 +128,7 @@ def jobs(quick: bool) -> list[dict]:
     pixels, tested = images.numel(), n_test*784
     files = [f.stat().st_size for f in get_data("full").glob("*/[0-9]/*.png")]
 
-    x, y = pairs()
+    x, y = rows_to_train_on()
     w, b = linear.start()
     dl = Batches(x, y, linear.BS, True)
     def epoch(): train_epoch(lambda xb: scores(xb, w, b), linear.LR, (w, b), dl)
@@ -137,7 +137,8 @@ def jobs(quick: bool) -> list[dict]:
     net = plain.Network(plain.SIZES, plain.Random(0))
     first, others = plain.SIZES[0]*plain.SIZES[1], parameters(plain.SIZES[1:])
     dark = (images[:10] > 0).float().mean().item()
-    # forward and slopes: every weight whose input is not zero; back: all but the first layer
+    # forward and weight gradients: every weight whose input is not zero; backward: all but the
+    # first layer's
     python_flops = 2*(2*(first*dark + others) + others)
 
     xs, ys = mlp.rows()
@@ -172,20 +173,20 @@ def jobs(quick: bool) -> list[dict]:
     ]
 
 
-def measure(quick: bool, tell=lambda line: None) -> dict:
+def measure(quick: bool, report=lambda line: None) -> dict:
     top = ceilings(quick)
     rows = []
     for job in jobs(quick) + net_jobs(quick):
         rounds = 1 if quick else job["rounds"]
         seconds = _seconds(job["run"], rounds, job.get("warm", True))/job.get("per", 1)
-        rows.append(against(top, job["work"], seconds, job["flops"], job["bytes"],
+        rows.append(compare(top, job["work"], seconds, job["flops"], job["bytes"],
                             job.get("ceiling", "flops"), job["note"]))
-        tell(f"  {job['work']}: {seconds:.4g} s, {rows[-1]['times']:.1f} times its limit")
+        report(f"  {job['work']}: {seconds:.4g} s, {rows[-1]['times']:.1f} times its limit")
     return {"ceilings": top, "jobs": rows, "cores": os.cpu_count(),
             "short": str(short_dtype()).removeprefix("torch.")}
 
 
-def against(top: dict, work: str, seconds: float, flops: float, moved: float,
+def compare(top: dict, work: str, seconds: float, flops: float, moved: float,
             ceiling: str = "flops", note: str = "") -> dict:
     "How far from its limit a job runs."
     by_flops, by_bytes = flops/top[ceiling], moved/top["bytes"]

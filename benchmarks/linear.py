@@ -2,13 +2,13 @@
 import random
 
 import torch
-from mnist_course.data import get_data, load_split
+from mnist_course.data import Batches, get_data, load_split
 from mnist_course.learner import Learner
-from mnist_course.sgd import Batches, init_params, linear, mnist_loss, train_epoch
+from mnist_course.sgd import init_params, linear, mnist_loss, train_epoch
 from torch import Tensor, nn
 
-from .timing import Bar, Comparison, Disagreement, Way
-from .work import pairs
+from .timing import Comparison, Disagreement, Target, Way
+from .work import rows_to_train_on
 
 BS, LR = 256, 1.
 PYTORCH, FASTAI = "PyTorch's DataLoader, list of pairs", "fastai's DataLoader, list of pairs"
@@ -20,25 +20,29 @@ def start() -> tuple[Tensor, Tensor]:
     return init_params((784, 1), .01, g), init_params(1, .01, g)
 
 
-def in_slices(mixed: bool):
-    x, y = pairs()
-    return Batches(x, y, BS, mixed, torch.Generator().manual_seed(0))
+def course_batches(shuffle: bool):
+    return Batches(*rows_to_train_on(), BS, shuffle, torch.Generator().manual_seed(0))
 
 
-def pytorch_list(mixed: bool):
-    return torch.utils.data.DataLoader(list(zip(*pairs(), strict=True)), BS, shuffle=mixed)
+def list_of_pairs() -> list:
+    return list(zip(*rows_to_train_on(), strict=True))
 
 
-def fastai_list(mixed: bool):
+def pytorch_list(shuffle: bool):
+    return torch.utils.data.DataLoader(list_of_pairs(), BS, shuffle=shuffle)
+
+
+def fastai_list(shuffle: bool):
     from fastai.data.load import DataLoader
-    return DataLoader(list(zip(*pairs(), strict=True)), BS, shuffle=mixed)
+    return DataLoader(list_of_pairs(), BS, shuffle=shuffle)
 
 
-def pytorch_tensors(mixed: bool):
-    return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*pairs()), BS, shuffle=mixed)
+def pytorch_tensors(shuffle: bool):
+    data = torch.utils.data.TensorDataset(*rows_to_train_on())
+    return torch.utils.data.DataLoader(data, BS, shuffle=shuffle)
 
 
-def by_hand(dl) -> Tensor:
+def by_train_epoch(dl) -> Tensor:
     "Lesson 02's epoch over any batches; the weights it ends with."
     w, b = start()
     train_epoch(lambda xb: linear(xb, w, b), LR, (w, b), dl)
@@ -57,7 +61,7 @@ def _weights(model) -> Tensor:
 
 def our_learner(dl) -> Tensor:
     "The same epoch by lesson 04's Learner, with nothing to validate on but one image."
-    x, y = pairs()
+    x, y = rows_to_train_on()
     learn = Learner((dl, [(x[:1], y[:1])]), _model(), mnist_loss, lr=LR).fit(1)
     return _weights(learn.model)
 
@@ -68,7 +72,7 @@ def fastai_learner(dl) -> Tensor:
     from fastai.data.core import DataLoaders
     from fastai.learner import Learner
     from fastai.optimizer import SGD
-    valid = type(dl)([(x, y) for x, y in zip(*(t[:1] for t in pairs()), strict=True)])
+    valid = type(dl)([(x, y) for x, y in zip(*(t[:1] for t in rows_to_train_on()), strict=True)])
     learn = Learner(DataLoaders(dl, valid), _model(), mnist_loss, opt_func=SGD, lr=LR)
     with learn.no_bar(), learn.no_logging(): learn.fit(1, LR)
     return _weights(learn.model)
@@ -94,16 +98,16 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
     load_split(get_data("sample"), "train")
     return [Comparison(
         "linear.epoch", "One epoch of 3/7, linear, batches of 256",
-        (_way("sgd.train_epoch, Batches", by_hand, in_slices),
-         _way("our Learner, Batches", our_learner, in_slices),
-         _way(PYTORCH, by_hand, pytorch_list, "with our train_epoch"),
-         _way(FASTAI, by_hand, fastai_list, "with our train_epoch"),
+        (_way("sgd.train_epoch, Batches", by_train_epoch, course_batches),
+         _way("our Learner, Batches", our_learner, course_batches),
+         _way(PYTORCH, by_train_epoch, pytorch_list, "with our train_epoch"),
+         _way(FASTAI, by_train_epoch, fastai_list, "with our train_epoch"),
          _way("fastai's Learner", fastai_learner, fastai_list, "with fastai's DataLoader"),
-         _way("PyTorch's DataLoader, TensorDataset", by_hand, pytorch_tensors,
+         _way("PyTorch's DataLoader, TensorDataset", by_train_epoch, pytorch_tensors,
               "with our train_epoch")),
         same_weights, "the same weights after an epoch in order; timed with images mixed anew",
         rounds=3 if quick else 15,
-        bars=(Bar(PYTORCH, 2, "the 3/7 epoch at least 2× faster than PyTorch's DataLoader over "
-                              "the list of pairs"),
-              Bar(FASTAI, 2, "the 3/7 epoch at least 2× faster than fastai's DataLoader over the "
-                             "list of pairs")))]
+        targets=(Target(PYTORCH, 2, "the 3/7 epoch at least 2× faster than PyTorch's DataLoader "
+                                    "over the list of pairs"),
+                 Target(FASTAI, 2, "the 3/7 epoch at least 2× faster than fastai's DataLoader "
+                                   "over the list of pairs")))]

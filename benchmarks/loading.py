@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mnist_course.data import get_data, load_split, pixel_digest
+from mnist_course.data import get_data, load_split
+from mnist_course.fetch import pixel_digest
 from PIL import Image
 from torch import Tensor
 
-from .timing import Bar, Comparison, Disagreement, Way
-from .work import nothing_kept
+from .timing import Comparison, Disagreement, Target, Way
+from .work import without_kept_copy
 
 LIST, FASTAI = "list comprehension over Image.open", "fastai's ImageDataLoaders"
 PARTS = ("training", "testing")
@@ -24,7 +25,7 @@ def both_parts(path: Path) -> tuple[Tensor, Tensor]:
 
 def ours_first() -> tuple[Tensor, Tensor]:
     "Ours where nothing has been kept yet: decodes, and writes the copy that serves the next time."
-    with nothing_kept() as folder: return both_parts(folder)
+    with without_kept_copy() as folder: return both_parts(folder)
 
 
 def ours_again() -> tuple[Tensor, Tensor]:
@@ -70,8 +71,9 @@ def by_torchvision(root: Path) -> tuple[Tensor, Tensor]:
 
 def same_images(outputs: dict) -> None:
     "The same images under the same labels, in whatever order."
-    def of(images, labels): return [pixel_digest(images[labels == d]) for d in range(10)]
-    digests = {name: of(*output) for name, output in outputs.items()}
+    def by_digit(images, labels):
+        return [pixel_digest(images[labels == d]) for d in range(10)]
+    digests = {name: by_digit(*output) for name, output in outputs.items()}
     first = next(iter(digests))
     for name, found in digests.items():
         if found != digests[first]: raise Disagreement(f"{name} loads other images than {first}.")
@@ -97,8 +99,8 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
                         note="from raw files, made here from the same pixels, since nothing is "
                              "downloaded; it never reads PNG files")),
                    same_images, checked, rounds, warm=False,
-                   bars=(Bar(LIST, 30, "loading again at least 30× faster than the list "
-                                       "comprehension"),),
+                   targets=(Target(LIST, 30, "loading again at least 30× faster than the list "
+                                             "comprehension"),),
                    note="Ours reads its kept file once for each part asked for, and looks at the "
                         "times of all folders to notice a change; torchvision's class just reads "
                         "two raw files."),

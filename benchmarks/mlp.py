@@ -8,8 +8,8 @@ from mnist_course.data import as_rows
 from mnist_course.numpy_net import MLP
 from torch import nn
 
-from .timing import Bar, Comparison, Disagreement, Way
-from .work import digits, part_of
+from .timing import Comparison, Disagreement, Target, Way
+from .work import digits, share_of
 
 SIZES, BS, LR = (784, 128, 64, 10), 64, .1
 SKLEARN, EAGER = "scikit-learn's MLPClassifier", "PyTorch, eager"
@@ -26,21 +26,21 @@ def start(sizes=SIZES) -> MLP:
 
 
 def rows(share: float = 1.) -> tuple[np.ndarray, np.ndarray]:
-    x, y = part_of(*digits("training"), share)
+    x, y = share_of(*digits("training"), share)
     return as_rows(x).numpy(), y.numpy()
 
 
-def ours(x, y, mixed=True, bs=BS, sizes=SIZES) -> list:
+def ours(x, y, shuffle=True, bs=BS, sizes=SIZES) -> list:
     net = start(sizes)
-    net.fit(x, y, 1, LR, bs, rng=np.random.default_rng(0) if mixed else InOrder())
+    net.fit(x, y, 1, LR, bs, rng=np.random.default_rng(0) if shuffle else InOrder())
     return [p.copy() for p in net.parameters().values()]
 
 
-def by_sklearn(x, y, mixed=True) -> list:
+def by_sklearn(x, y, shuffle=True) -> list:
     "One pass of plain SGD from the same weights, without momentum and decay."
     from sklearn.neural_network import MLPClassifier
     net = MLPClassifier(SIZES[1:-1], solver="sgd", alpha=0, batch_size=BS, learning_rate_init=LR,
-                        momentum=0, nesterovs_momentum=False, shuffle=mixed, random_state=0)
+                        momentum=0, nesterovs_momentum=False, shuffle=shuffle, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net.partial_fit(x[:BS], y[:BS], classes=np.arange(10)) # makes its arrays,
@@ -73,20 +73,20 @@ def _torch_epoch(batches) -> list:
     return [p.detach().numpy().T for p in net.parameters()]
 
 
-def eager(x, y, mixed=True) -> list:
+def eager(x, y, shuffle=True) -> list:
     "The loop that a user of PyTorch writes when everything fits in memory."
     x, y = torch.from_numpy(x), torch.from_numpy(y)
     g = torch.Generator().manual_seed(0)
-    order = torch.randperm(len(y), generator=g) if mixed else torch.arange(len(y))
+    order = torch.randperm(len(y), generator=g) if shuffle else torch.arange(len(y))
     return _torch_epoch((x[i], y[i]) for i in order.split(BS))
 
 
-def with_loader(x, y, mixed=True) -> list:
+def with_loader(x, y, shuffle=True) -> list:
     "The same with TensorDataset and DataLoader."
     from torch.utils.data import DataLoader, TensorDataset
     torch.manual_seed(0)
     data = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-    return _torch_epoch(DataLoader(data, BS, shuffle=mixed))
+    return _torch_epoch(DataLoader(data, BS, shuffle=shuffle))
 
 
 def same_arrays(outputs: dict) -> None:
@@ -100,7 +100,7 @@ def same_arrays(outputs: dict) -> None:
 def _way(name, run, note="", share=1.):
     def proof():
         x, y = rows()
-        return run(x[:IN_ORDER], y[:IN_ORDER], mixed=False)
+        return run(x[:IN_ORDER], y[:IN_ORDER], shuffle=False)
     return Way(name, run, lambda: rows(share), proof, note=note)
 
 
@@ -113,5 +113,5 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
          _way("PyTorch with DataLoader", with_loader, "two threads")),
         same_arrays, "the same weights after 50 steps in the same order",
         rounds=2 if quick else 5,
-        bars=(Bar(SKLEARN, 1, "numpy_net no slower than scikit-learn"),
-              Bar(EAGER, 1/1.2, "numpy_net no slower than 1.2× PyTorch eager")))]
+        targets=(Target(SKLEARN, 1, "numpy_net no slower than scikit-learn"),
+                 Target(EAGER, 1/1.2, "numpy_net no slower than 1.2× PyTorch eager")))]

@@ -5,7 +5,7 @@ from random import Random
 
 from mnist_course.python_net import SIZES, Network, as_lists
 
-from .timing import Bar, Comparison, Disagreement, Way
+from .timing import Comparison, Disagreement, Target, Way
 from .work import digits
 
 LR, SAME = .5, "the same weights and biases afterwards, to nine digits"
@@ -14,20 +14,21 @@ LOOPS = "the triple loop"
 
 class LoopNetwork(Network):
     "Lesson 07's network with every product written as the textbook's loop over indices."
+    # a test holds that all of these take the place of something in `Network`
     def sums(self, x, w, b):
         z = list(b)
         for i in range(len(x)):
             for j in range(len(z)): z[j] += x[i]*w[i][j]
         return z
 
-    def slopes(self, inputs, dzs):
+    def grads(self, inputs, dzs):
         dw = [[0.]*len(dzs[0]) for _ in inputs[0]]
         for n in range(len(inputs)):
             for i in range(len(dw)):
                 for j in range(len(dw[i])): dw[i][j] += inputs[n][i]*dzs[n][j]
         return dw
 
-    def back(self, w, dz):
+    def backward(self, w, dz):
         dx = [0.]*len(w)
         for i in range(len(w)):
             for j in range(len(dz)): dx[i] += w[i][j]*dz[j]
@@ -55,15 +56,15 @@ def by_micrograd(net: Network, rows: list, labels: list, bs: int) -> list[float]
     from micrograd.engine import Value
     weights = [[[Value(v) for v in row] for row in w] for w in net.weights]
     biases = [[Value(v) for v in b] for b in net.biases]
-    every = [v for w in weights for row in w for v in row] + [v for b in biases for v in b]
+    params = [v for w in weights for row in w for v in row] + [v for b in biases for v in b]
 
     def exp(z):
         out = Value(math.exp(z.data), (z,), "exp")
-        def back(): z.grad += out.data*out.grad
-        out._backward = back
+        def backward(): z.grad += out.data*out.grad
+        out._backward = backward
         return out
 
-    deep = sys.getrecursionlimit()
+    limit = sys.getrecursionlimit()
     sys.setrecursionlimit(20_000) # its backward walks a sum of 784 terms by recursion
     try:
         for x, label in zip(rows, labels, strict=True):
@@ -73,11 +74,11 @@ def by_micrograd(net: Network, rows: list, labels: list, bs: int) -> list[float]
                      for j, bj in enumerate(b)]
                 a = [1/(1 + exp(-v)) for v in z]
             truth = [float(k == label) for k in range(len(a))]
-            for v in every: v.grad = 0
+            for v in params: v.grad = 0
             (sum((v - t)**2 for v, t in zip(a, truth, strict=True))/2).backward()
-            for v in every: v.data -= LR*v.grad
-    finally: sys.setrecursionlimit(deep)
-    return [v.data for v in every]
+            for v in params: v.data -= LR*v.grad
+    finally: sys.setrecursionlimit(limit)
+    return [v.data for v in params]
 
 
 def same_numbers(outputs: dict) -> None:
@@ -92,21 +93,22 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
     images, labels = (t[:100] for t in digits("training"))
     rows, labels = as_lists(images), labels.tolist()
     sizes = (784, 12, 10) if quick else SIZES
-    def way(name, kind, step, bs, batches, note=""):
+    def way(name, network, run, bs, batches, note=""):
         n = bs*batches
-        def prepare(): return kind(sizes, Random(0)), rows[:n], labels[:n], bs
-        return Way(name, step, prepare, note=note)
-    def both(bs, batches): return (way("python_net", Network, train, bs, batches),
-                                   way(LOOPS, LoopNetwork, train, bs, batches))
+        def prepare(): return network(sizes, Random(0)), rows[:n], labels[:n], bs
+        return Way(name, run, prepare, note=note)
+    def ways(bs, batches):
+        return (way("python_net", Network, train, bs, batches),
+                way(LOOPS, LoopNetwork, train, bs, batches))
     n, rounds = (20, 2) if quick else (100, 7)
     return [
         Comparison(
             "plain.example", "One training example in plain Python, 784-112-16-10, in batches of "
-            "10 as lesson 07 trains", both(10, n//10), same_numbers, SAME, per=n, rounds=rounds,
-            bars=(Bar(LOOPS, 5, "python_net at least 5× the triple loop"),)),
+            "10 as lesson 07 trains", ways(10, n//10), same_numbers, SAME, per=n, rounds=rounds,
+            targets=(Target(LOOPS, 5, "python_net at least 5× the triple loop"),)),
         Comparison(
-            "plain.one", "The same, one image at a time", both(1, n), same_numbers, SAME, per=n,
-            rounds=rounds,
+            "plain.one", "One training example in plain Python, one image at a time", ways(1, n),
+            same_numbers, SAME, per=n, rounds=rounds,
             note="Here the weights are stepped for each image and not for each ten, and that step "
                  "gains less from walking along lists than the sums do."),
         Comparison(

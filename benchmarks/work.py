@@ -4,8 +4,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-import torch
-from mnist_course.data import get_data, load_split
+from mnist_course.data import get_data, load_split, some_of
 from mnist_course.sgd import threes_and_sevens
 from torch import Tensor
 
@@ -14,29 +13,27 @@ from torch import Tensor
 def digits(part: str) -> tuple[Tensor, Tensor]:
     "All digits of the part training or testing, mixed once: uint8 (n, 28, 28), int64 (n,)."
     images, labels = load_split(get_data("full"), part)
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
-    return images[order], labels[order]
+    return some_of(images, labels, len(labels), seed=0)
 
 
 @cache
-def pairs() -> tuple[Tensor, Tensor]:
+def rows_to_train_on() -> tuple[Tensor, Tensor]:
     "The threes and sevens to train on, mixed once: rows (n, 784), targets (n, 1)."
-    x, y = threes_and_sevens(get_data("sample"))[:2]
-    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
-    return x[order], y[order]
+    x, y, *_ = threes_and_sevens(get_data("sample"))
+    return some_of(x, y, len(y), seed=0)
 
 
-def part_of(x: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
+def share_of(x: Tensor, y: Tensor, share: float) -> tuple[Tensor, Tensor]:
     "The first share, between 0 and 1, of images that are mixed."
     n = max(1, round(len(y)*share))
     return x[:n], y[:n]
 
 
 @contextmanager
-def nothing_kept():
-    "The full set's folder under another roof, where no decoded copy lies beside it."
+def without_kept_copy():
+    "The full set's folder by another path, where no decoded copy lies beside it."
     real = get_data("full")
-    with tempfile.TemporaryDirectory() as roof:
-        folder = Path(roof)/real.name
+    with tempfile.TemporaryDirectory() as parent:
+        folder = Path(parent)/real.name
         folder.symlink_to(real, target_is_directory=True)
         yield folder

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from . import gradcheck
-from .data import Batches, as_rows, hold_out, load_split
+from .data import as_rows, hold_out, load_split
 from .optim import BasicOptim
 from .preserve import preserve
 

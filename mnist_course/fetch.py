@@ -166,6 +166,7 @@ def _folder_times(path:Path)->list:
     return [[f.relative_to(path).as_posix(), f.stat().st_mtime_ns, f.stat().st_ctime_ns]
             for f in folders]
 
+# %% ../nbs/api/fetch.ipynb #fe000075
 def _file_sums(path:Path)->list:
     "For each digit's folder how many files it holds, and the sums of their sizes and times."
     sums = []
@@ -235,6 +236,7 @@ FOLDERS = {"tiny": "mnist_tiny", "sample": "mnist_sample", "full": "mnist_png"}
 BELONGS = re.compile(r"labels\.csv|test/\w[\w-]*\.png|\w+/[0-9]/\w[\w-]*\.png", re.ASCII)
 MOST_MEMBERS, MOST_BYTES = 200_000, 600_000_000 # the full set: 70,022 and 109,000,000
 
+# %% ../nbs/api/fetch.ipynb #fe000070
 class _Bounded:
     "A file that a `DataError` ends once more than `limit` bytes have gone through it."
     def __init__(self, file, limit, name):
@@ -266,6 +268,7 @@ def _refuse_tricks(member:tarfile.TarInfo, archive:Path)->None:
     if not (member.isreg() or member.isdir()):
         raise DataError(f"{archive} holds {name}, which is a link or a device: {advice}")
 
+# %% ../nbs/api/fetch.ipynb #fe000071
 def _members(tar:tarfile.TarFile, archive:Path, top:str)->Iterator[tuple[Path, bytes]]:
     "Name and contents of each file that belongs to the dataset whose folder is `top`."
     for i, member in enumerate(tar):
@@ -367,6 +370,7 @@ def _read_idx(
     shape = np.frombuffer(raw, ">i4", ndim, offset=4)
     return np.frombuffer(raw, np.uint8, offset=4 + 4*ndim).reshape(shape)
 
+# %% ../nbs/api/fetch.ipynb #fe000072
 def _from_a_mirror(name:str, md5:str, folder:Path)->np.ndarray:
     "One of MNIST's original files, from the first of torchvision's mirrors that has it."
     import pooch
@@ -510,6 +514,7 @@ def _arrive(
             return []
     return passed
 
+# %% ../nbs/api/fetch.ipynb #fe000077
 def _decode_new(made:Path)->dict:
     "`_decode`, but an error does not name the temporary folder, which will be gone."
     try: return _decode(made)
@@ -523,6 +528,7 @@ def _is_as_it_was(folder:Path)->bool:
     kept = _read_kept(folder)
     return bool(kept) and {k: kept[0][k] for k in ("folders", "files")} == _state(folder)
 
+# %% ../nbs/api/fetch.ipynb #fe000073
 def _look_again(name:str, folder:Path, check:bool)->None:
     "Decode and verify a folder; a `DataError` if it does not hold what it should."
     before, state, parts = _read_kept(folder), _state(folder), _decode(folder)
@@ -547,6 +553,7 @@ def _one_at_a_time(folder:Path)->Iterator[None]:
     try: yield
     finally: lock.release()
 
+# %% ../nbs/api/fetch.ipynb #fe000074
 def _make(name:str, folder:Path, ways:Iterable[Callable], check:bool)->list[str]:
     "See to it that `folder` is there and in order; what each way said if it cannot be had."
     if folder.is_dir() and _is_as_it_was(folder): return []

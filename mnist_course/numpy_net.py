@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from .python_net import SIZES, FaultyNetwork, Network, check_choice, check_sizes
 from .trained import Trained
 
-# %% ../nbs/08_backprop_numpy.ipynb #8d490ba1
+# %% ../nbs/08_backprop_numpy.ipynb #c6d22593
 def as_rows(
     images:np.ndarray, # grey values, uint8, (n, h, w) or (n, h·w); a tensor will do
     dtype=np.float32,  # a float type
@@ -64,7 +64,7 @@ def sigmoid(
     e = np.exp(-abs(z))
     return np.where(z >= 0, 1, e)/(1 + e)
 
-# %% ../nbs/08_backprop_numpy.ipynb #3f851d21
+# %% ../nbs/08_backprop_numpy.ipynb #301532bc
 class Sigmoid:
     "A smooth step from 0 to 1."
     def forward(self, z):   # (bs, n) -> (bs, n)
@@ -74,7 +74,7 @@ class Sigmoid:
     def backward(self, da): # (bs, n) -> (bs, n)
         return da*self.a*(1 - self.a)
 
-# %% ../nbs/08_backprop_numpy.ipynb #7e333c73
+# %% ../nbs/08_backprop_numpy.ipynb #592718f0
 class ReLU:
     "What is negative becomes zero."
     def forward(self, z):   # (bs, n) -> (bs, n)
@@ -84,7 +84,7 @@ class ReLU:
     def backward(self, da): # (bs, n) -> (bs, n)
         return da*(self.a > 0)
 
-# %% ../nbs/08_backprop_numpy.ipynb #8a533ad5
+# %% ../nbs/08_backprop_numpy.ipynb #514a9b44
 def softmax(
     scores:np.ndarray, # (bs, n_out)
 )->np.ndarray:         # probabilities, (bs, n_out), each row adds up to 1
@@ -108,7 +108,7 @@ class CrossEntropy:
         dz /= len(dz)
         return dz
 
-# %% ../nbs/08_backprop_numpy.ipynb #251ed42e
+# %% ../nbs/08_backprop_numpy.ipynb #3b6cecfc
 class SquaredError:
     "Mean over the images of half the squared distance to the one-hot label."
     def forward(self, a, labels):      # (bs, n_out), (bs,) -> one number
@@ -152,7 +152,7 @@ def forward(self:MLP,
     for layer in self.layers: x = layer.forward(x)
     return x
 
-# %% ../nbs/08_backprop_numpy.ipynb #9f512f2c
+# %% ../nbs/08_backprop_numpy.ipynb #6309b3a5
 @patch
 def loss(self:MLP,
     x:np.ndarray,      # images, (bs, n_in)
@@ -161,7 +161,7 @@ def loss(self:MLP,
     "Mean loss of a batch; every layer remembers what `backward` needs."
     return self.loss_func.forward(self.forward(x), labels)
 
-# %% ../nbs/08_backprop_numpy.ipynb #cc806dff
+# %% ../nbs/08_backprop_numpy.ipynb #0585e875
 @patch
 def backward(self:MLP)->dict: # gradient of the last loss, under the names of `parameters()`
     "Through all layers, last to first."
@@ -170,7 +170,7 @@ def backward(self:MLP)->dict: # gradient of the last loss, under the names of `p
     return {f"{p}{k}": getattr(linear, f"d{p}")
             for k, linear in enumerate(self.linear, start=1) for p in "wb"}
 
-# %% ../nbs/08_backprop_numpy.ipynb #91dbc4b7
+# %% ../nbs/08_backprop_numpy.ipynb #bf7b6fd5
 @patch
 def parameters(self:MLP)->dict: # the network's own arrays: change them and it changes
     "Weights and biases by name: w1, b1, w2, b2 and so on."
@@ -186,7 +186,7 @@ def _copy_into(arrays, values, what):
                              f"{value.shape}: give an array of that shape.")
         array[...] = value
 
-# %% ../nbs/08_backprop_numpy.ipynb #fb3128f5
+# %% ../nbs/08_backprop_numpy.ipynb #e40ba460
 def _property(letter, what):
     def read(self): return [getattr(linear, letter) for linear in self.linear]
     def write(self, values): _copy_into(read(self), values, what)
@@ -201,14 +201,14 @@ class FaultySigmoid(Sigmoid):
         s = sigmoid(self.a)
         return da*s*(1 - s)
 
-# %% ../nbs/08_backprop_numpy.ipynb #fffbe7c3
+# %% ../nbs/08_backprop_numpy.ipynb #e36f4402
 def _copy_fault(twin, hidden, output):
     "Make sigmoids faulty: those of the hidden layers, that of the output, or both."
     for k, layer in enumerate(twin.layers):
         wanted = output if k == len(twin.layers) - 1 else hidden
         if wanted and isinstance(layer, Sigmoid): twin.layers[k] = FaultySigmoid()
 
-# %% ../nbs/08_backprop_numpy.ipynb #3d2f639b
+# %% ../nbs/08_backprop_numpy.ipynb #d2188ca2
 def numpy_twin(
     net:Network,       # lesson 07's, or its faulty one
     dtype=np.float64,  # of the twin's numbers
@@ -231,7 +231,7 @@ def step(self:MLP,
         linear.w -= lr*linear.dw
         linear.b -= lr*linear.db
 
-# %% ../nbs/08_backprop_numpy.ipynb #b140c7b4
+# %% ../nbs/08_backprop_numpy.ipynb #04af20b0
 @patch
 def train_epoch(self:MLP,
     x:np.ndarray,      # images, (n, n_in)
@@ -255,7 +255,7 @@ def predict(self:MLP,
     "The class with the largest output, for each image."
     return self.forward(np.asarray(x, self.dtype)).argmax(1)
 
-# %% ../nbs/08_backprop_numpy.ipynb #3e499b0d
+# %% ../nbs/08_backprop_numpy.ipynb #7f8d2b15
 @patch
 def evaluate(self:MLP,
     x:np.ndarray,      # images, (n, n_in)
@@ -264,7 +264,7 @@ def evaluate(self:MLP,
     "Share of the images that are read correctly."
     return float((self.predict(x) == np.asarray(labels)).mean())
 
-# %% ../nbs/08_backprop_numpy.ipynb #d317391f
+# %% ../nbs/08_backprop_numpy.ipynb #61f41f55
 @patch
 def predict_proba(self:MLP,
     x:np.ndarray, # images, (n, n_in)
@@ -314,7 +314,7 @@ def fit(self:MLP,
             if valid: trained.accuracy.append(self.evaluate(*valid))
     return trained
 
-# %% ../nbs/08_backprop_numpy.ipynb #432e456b
+# %% ../nbs/08_backprop_numpy.ipynb #b9f47111
 def _rows_and_labels(pair):
     "Images as rows, labels as an array; nothing stays nothing."
     return None if pair is None else (as_rows(pair[0]), np.asarray(pair[1]))

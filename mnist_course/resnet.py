@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .data import Batches
-from .learner import LinearDecay, Learner
+from .learner import LinearDecay, Learner, as_trained, make_dls
 from .pixel_similarity import accuracy
 from .trained import Trained
 
@@ -118,13 +117,6 @@ def enough_epochs(
     "One epoch, or as many as make 100 steps: the stand-in is small, and a step is a step."
     return max(1, -(-100*bs//n)) # rounded up
 
-# %% ../nbs/10_resnet.ipynb #d38ba5f4
-def _as_trained(learn): # what a Learner recorded, in the shape that every recipe gives back
-    records = {key: [row[key] for row in learn.rows] for key in learn.rows[0]}
-    n_valid = 0 if learn.valid_dl is None else len(learn.valid_dl.x)
-    return Trained(learn.model.eval(), records.get("accuracy", []), n_valid,
-                   records["train_loss"], records.get("valid_loss", []))
-
 # %% ../nbs/10_resnet.ipynb #da659b70
 def fit_tower(
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
@@ -135,12 +127,11 @@ def fit_tower(
     callbacks:Iterable=(),       # called at each of the Learner's events
 )->Trained:                      # its model is `model`
     "Train by our Learner with batches of 64 and a rate that falls from 0.1."
-    g = torch.Generator().manual_seed(seed)
-    train_dl = Batches(normalised(train[0]), train[1], 64, shuffle=True, generator=g)
-    valid_dl = None if valid is None else Batches(normalised(valid[0]), valid[1], 1000)
-    learn = Learner((train_dl, valid_dl), model, F.cross_entropy, lr=.1, metrics=[accuracy],
+    def inputs(pair): return None if pair is None else (normalised(pair[0]), pair[1])
+    dls = make_dls(inputs(train), inputs(valid), 64, seed)
+    learn = Learner(dls, model, F.cross_entropy, lr=.1, metrics=[accuracy],
                     callbacks=[LinearDecay(), *callbacks])
-    return _as_trained(learn.fit(n_epochs*enough_epochs(len(train[1]), 64)))
+    return as_trained(learn.fit(n_epochs*enough_epochs(len(train[1]), 64)))
 
 # %% ../nbs/10_resnet.ipynb #de2bf560
 def _group(c_in, c_out, n_blocks): # the first block may double the maps and halve their side

@@ -238,16 +238,6 @@ def _prepared(model, image, device, special): # in training mode, on the device 
     with specialised(model, normalised(image).to(device)) if special else nullcontext():
         yield device
 
-# %% ../nbs/12_speed.ipynb #3a9694b1
-def _must_fit(images, labels, bs):
-    if images.dtype != torch.uint8 or images.ndim != 3:
-        raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
-    if labels.shape != (len(images),):
-        raise ValueError(f"There are {len(images)} images and labels {tuple(labels.shape)}: "
-                         "give one label for each image.")
-    if not 1 < bs <= len(images):
-        raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
-
 # %% ../nbs/12_speed.ipynb #ddcf4a33
 def _must_compute(model, dtype):
     if dtype not in (None, torch.float32, torch.bfloat16):
@@ -255,6 +245,17 @@ def _must_compute(model, dtype):
     kind = next(model.parameters()).dtype
     if kind != torch.float32:
         raise ValueError(f"The model's weights are {kind}: give it float32 weights, model.float().")
+
+# %% ../nbs/12_speed.ipynb #3a9694b1
+def _must_fit(model, images, labels, bs, dtype):
+    _must_compute(model, dtype)
+    if images.dtype != torch.uint8 or images.ndim != 3:
+        raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
+    if labels.shape != (len(images),):
+        raise ValueError(f"There are {len(images)} images and labels {tuple(labels.shape)}: "
+                         "give one label for each image.")
+    if not 1 < bs <= len(images):
+        raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
 # %% ../nbs/12_speed.ipynb #04152e24
 def train(
@@ -275,8 +276,7 @@ def train(
     special:bool=True, # use `specialised` and channels last
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
-    _must_fit(images, labels, bs)
-    _must_compute(model, dtype)
+    _must_fit(model, images, labels, bs, dtype)
     with _prepared(model, images[:1], device, special) as device:
         opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
         for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, seed):

@@ -553,3 +553,21 @@ def test_digits_are_the_write_ups_network_with_its_settings():
     assert np.array_equal(net.weights[0], trained.model.weights[0])
     slow = fit_digits((images, labels), n_epochs=1, lr=.01, decay=1., activation="sigmoid")
     assert isinstance(slow.model.layers[1], numpy_net.Sigmoid) and slow.accuracy == []
+
+
+@pytest.mark.parametrize("activation,gain", [("relu", 2), ("sigmoid", 1)])
+def test_weights_start_as_wide_as_the_activation_wants_them(activation, gain):
+    net = MLP((1000, 800, 10), activation, rng=np.random.default_rng(0))
+    for w, n_in in zip(net.weights, (1000, 800), strict=True):
+        assert abs(w.std()/(gain/n_in)**.5 - 1) < .05 and abs(w.mean()) < w.std()/10
+    alone = numpy_net.Linear(1000, 800, np.random.default_rng(0))
+    assert abs(alone.w.std()/(2/1000)**.5 - 1) < .01
+    assert not any(b.any() for b in net.biases)
+
+
+def test_an_epochs_loss_is_the_mean_over_images():
+    "At rate zero: the loss of all images at once, though the last batch is smaller."
+    r = np.random.default_rng(0)
+    net = MLP((6, 5, 4), rng=r, dtype=np.float64)
+    x, labels = r.normal(size=(7, 6)), r.integers(4, size=7)
+    assert math.isclose(net.train_epoch(x, labels, 0., 3, r), net.loss(x, labels), rel_tol=1e-12)

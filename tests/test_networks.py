@@ -126,6 +126,13 @@ def test_the_tolerance_is_relative():
     assert verdict(2000*(1 + 2e-5), rtol=1e-4) == "right"
 
 
+def test_what_rounding_can_make_is_no_error_and_more_is():
+    w = [1.]
+    def verdict(derivative):
+        return check_entry(lambda: 1 + derivative*w[0], "w", w, (0,), 0.).verdict
+    assert (verdict(1e-11), verdict(1e-7)) == ("right", "wrong")
+
+
 @many
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-1, 2))
 def test_at_a_kink_anything_between_is_right(left, right, where):

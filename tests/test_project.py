@@ -8,9 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import report
 from conftest import NOTEBOOKS, PROJECT, cells
-from mnist_course.lab import ledger, results
+from mnist_course.lab import benchmarks, ledger, results
 from mnist_course.lab.commands import readme_files
 
 BIN = Path(sys.executable).parent
@@ -61,8 +60,8 @@ def test_front_page_shows_the_ledger_as_it_is():
 
 
 def test_front_page_shows_the_benchmarks_as_they_are():
-    results = report.load(report.HERE/"results.json")
-    assert report.front(results) in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
+    shown = results.as_markdown(benchmarks.front_table(benchmarks.load()))
+    assert shown and shown in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
 
 
 def test_settings_are_one_place():

@@ -141,24 +141,22 @@ BUGS = {"right": "none", "softmax_twice": "softmax twice", "no_relu": "no nonlin
         "in_order": "unshuffled batches", "not_zeroed": "gradients never zeroed",
         "alike": "weights all alike", "rate_high": "rate too high", "rate_low": "rate too low"}
 
-def _sick(net, bug): # 784-64-10 with a bug in the network
+def _with_bug(net, bug): # 784-64-10 with a bug in the network
     if bug == "no_relu": net[1] = nn.Identity()
     if bug == "softmax_twice": net.append(nn.Softmax(1))
     if bug == "alike":
         for k in 0, 2: nn.init.constant_(net[k].weight, .02)
     return net
 
-def _epochs(dl): # its batches, again and again
-    while True: yield from dl
-
 def fit_with_bug(path, seed, bug="right", n_steps=500):
     "Accuracy of 784-64-10 on held-out images after a short training with a bug from `BUGS`."
+    if bug not in BUGS: raise ValueError(f"There is no bug {bug!r}: choose from {list(BUGS)}.")
     x, y, xv, yv = clinic.load_subset(path, seed)
     g = torch.Generator().manual_seed(seed)
-    net = _sick(relu_net(784, 64, 10, g), bug)
+    net = _with_bug(relu_net(784, 64, 10, g), bug)
     if bug == "in_order": x, y = x[y.argsort(stable=True)], y.sort().values
     lr = {"rate_high": 3., "rate_low": 2e-5}.get(bug, .2)
-    for xb, yb in islice(_epochs(Batches(x, y, 64, bug != "in_order", g)), n_steps):
+    for xb, yb in islice(clinic.endless(Batches(x, y, 64, bug != "in_order", g)), n_steps):
         cross_entropy(net(xb), yb).backward()
         for p in net.parameters():
             p.data -= lr*p.grad
