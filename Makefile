@@ -64,6 +64,8 @@ ledger: $(READY) ## measure every figure again (a while), then put it into the p
 bench: $(READY) ## time the course against its rivals, under 25 minutes (DEVICE=cuda, ARGS=...)
 	$(BIN)/python -m benchmarks $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/lab/benchmarks.ipynb
+	$(BIN)/python -m mnist_course.lab readme
+	$(BIN)/nbdev_clean
 
 readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/python -m mnist_course.lab readme

@@ -33,6 +33,4 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
     return [Comparison(
         "nearest_mean", "Nearest mean, ten digits, L2: 60,000 to fit, 10,000 to read",
         (Way("pixel_similarity", ours), Way("scikit-learn's NearestCentroid", by_sklearn)),
-        same_digits, "the same digit for every image", rounds=2 if quick else 7,
-        note="Both mostly wait for memory, arrays of up to 190 MB that the system hands over page "
-             "by page, and waver with it from run to run.")]
+        same_digits, "the same digit for every image", rounds=2 if quick else 7)]

@@ -20,6 +20,7 @@ def count(
         raise ValueError(f"{what} is a whole number of {least} or more, not {n!r}.")
     return int(n)
 
+# %% ../nbs/api/checks.ipynb #chk00014
 def rate(
     lr,              # what was given
     what:str="lr",   # its name
@@ -57,6 +58,7 @@ def images(
                          f"values from 0 to 255, at least {least} of them.")
     return t
 
+# %% ../nbs/api/checks.ipynb #chk00015
 def labels(
     y,             # a tensor, an array or a list
     n:int=None,    # how many images they belong to; not compared if not given

@@ -31,6 +31,7 @@ def _settings(folder:Path)->dict: # of an nbdev project; empty if it is none
     settings.read(folder/"settings.ini", encoding="utf-8")
     return dict(settings["DEFAULT"])
 
+# %% ../nbs/api/cli.ipynb #cl100001
 def lessons(
     which:str="", # the start of a lesson's name, such as "02"; every lesson if empty
 )->list[Path]:    # notebooks in the order of the course
@@ -96,6 +97,7 @@ def _client(book, nb, bar):
                           resources={"metadata": {"path": str(nb.parent)}},
                           extra_arguments=["--IPKernelApp.log_level=50"]) # says nothing itself
 
+# %% ../nbs/api/cli.ipynb #cl100002
 def _execute(book, nb):
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from tqdm import tqdm
@@ -109,9 +111,10 @@ def _execute(book, nb):
             raise LessonError(f"{nb.name} stopped with {what}") from e
         except CellTimeoutError as e:
             raise LessonError(f"{nb.name} stopped: a cell ran for more than half an hour.") from e
-        except (DeadKernelError, RuntimeError) as e:
+        except (DeadKernelError, RuntimeError, AssertionError) as e:
             if getattr(client, "_async_cleanup_kernel_future", None): # nbclient met Ctrl-C
                 raise KeyboardInterrupt from None
+            if isinstance(e, AssertionError): raise
             raise LessonError(f"{nb.name} stopped: its kernel died ({e}). Was there memory enough? "
                               "Close other programs, or run the lesson alone.") from e
 

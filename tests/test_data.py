@@ -3,6 +3,7 @@ import gzip
 import hashlib
 import io
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -232,17 +233,23 @@ def test_what_does_not_belong_stays_in_the_archive(home, archives):
                     for f in (archives/"mnist_tiny").rglob("*") if f.is_file()}
 
 
-def test_archive_with_any_flipped_byte_is_refused(home, archives):
+def test_archive_with_any_flipped_bit_is_refused(home, archives, small):
     archive = archives/"mnist_tiny.tgz"
     whole = archive.read_bytes()
-    g = torch.Generator().manual_seed(0)
-    places = torch.randint(10, len(whole), (60,), generator=g).tolist()
-    for at in places: # the first ten bytes hold the time and the system: no contents
+    g, refused = torch.Generator().manual_seed(0), 0
+    start = whole.index(b"\0", 10) + 1 # before it: the time and the archive's name, no contents
+    for at in torch.randint(start, len(whole), (60,), generator=g).tolist():
         damaged = bytearray(whole)
         damaged[at] ^= 1 << at % 8
         archive.write_bytes(damaged)
-        with pytest.raises(DataError, match="mnist_tiny.tgz"): get_data("tiny")
-        assert left(home) == [], at
+        try: path = get_data("tiny")
+        except DataError as e:
+            assert "mnist_tiny.tgz" in str(e) and left(home) == [], at
+            refused += 1
+        else: # a bit that fills up the last byte means nothing
+            assert torch.equal(load_split(path, "train")[0], small["train"][0]), at
+            shutil.rmtree(home/"data")
+    assert refused >= 58
     archive.write_bytes(whole)
     assert len(load_split(get_data("tiny"), "train")[1]) == 5
 

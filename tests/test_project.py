@@ -62,6 +62,7 @@ def test_front_page_shows_the_ledger_as_it_is():
 def test_front_page_shows_the_benchmarks_as_they_are():
     shown = results.as_markdown(benchmarks.front_table(benchmarks.load()))
     assert shown and shown in (PROJECT/"README.md").read_text("utf-8"), "run `make readme`"
+    assert benchmarks.provenance(benchmarks.load()) in (PROJECT/"README.md").read_text("utf-8")
 
 
 def test_settings_are_one_place():

@@ -25,6 +25,7 @@ def exported(folder):
 
 
 LESSONS, TOOLS, LAB = exported(""), set(exported("api")) - ROOF, set(exported("lab"))
+KNOWN = {*LESSONS, *TOOLS, *ROOF, *LAB}
 
 
 def imports(module, everywhere=False):
@@ -35,19 +36,19 @@ def imports(module, everywhere=False):
         if isinstance(node, ast.Import):
             assert not any(a.name.startswith("mnist_course") for a in node.names), file
         if not isinstance(node, ast.ImportFrom): continue
-        assert node.level or not node.module.startswith("mnist_course"), f"{file}: not by nbdev"
-        if not node.level: continue
-        up = module.split(".")[:-node.level]     # `from ..data import x` in lab.ledger is data
-        if node.module: found.add(".".join([*up, *node.module.split(".")]))
-        else: found |= {".".join([*up, a.name]) for a in node.names}
-    return {name if name in {*LESSONS, *TOOLS, *ROOF, *LAB} else name.rpartition(".")[0] or name
-            for name in found}
+        where = (node.module or "").split(".") if node.module else []
+        if node.level: where = module.split(".")[:-node.level] + where # from within the package
+        elif where[0] == "mnist_course": where = where[1:]             # inside a function
+        else: continue
+        names = {".".join([*where, a.name]) for a in node.names} # modules, or what is in one
+        found |= {name if name in KNOWN else ".".join(where) for name in names}
+    return found
 
 
 def test_every_module_belongs_to_a_part():
     files = {".".join(f.relative_to(PACKAGE).with_suffix("").parts) for f in PACKAGE.rglob("*.py")}
     files = {f for f in files if not f.endswith(("__init__", "_modidx"))}
-    assert files == {*LESSONS, *TOOLS, *ROOF, *LAB}
+    assert files == KNOWN
     assert ROOF <= set(exported("api")) and all(name.startswith("lab.") for name in LAB)
 
 
@@ -65,7 +66,7 @@ def test_a_tool_leans_on_tools(tool):
 def test_the_roof_leans_on_lessons_and_tools():
     assert imports("models", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("cli") <= {*LESSONS, *TOOLS, *ROOF}
-    assert imports("cli", everywhere=True) <= {*LESSONS, *TOOLS, *ROOF, *LAB, "lab"}
+    assert imports("cli", everywhere=True) <= KNOWN
 
 
 def test_the_clinic_checks_without_the_lessons_it_examines():
@@ -107,7 +108,8 @@ def test_everything_imported_is_declared():
         for node in ast.walk(tree):
             found = [a.name for a in node.names] if isinstance(node, ast.Import) else \
                 [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
-            for name in {f.split(".")[0] for f in found} - set(sys.stdlib_module_names):
+            ours = {*sys.stdlib_module_names, "mnist_course"}
+            for name in {f.split(".")[0] for f in found} - ours:
                 library = names.get(name, name)
                 where = said["requirements"]
                 if module in LAB: where += " " + said["lab_requirements"]

@@ -26,17 +26,17 @@ def provenance(
     results:dict, # from `load`
 )->str:
     "Data, machine, versions and dates of what was measured, as sentences."
-    lines = {}
+    runs = {} # where it was measured -> when -> groups
     for group, record in results.items():
         where = f"Measured on {record['data']}: {record['machine']}. {record['versions']}."
         when = " ".join(filter(None, (record["date"], record.get("commit"))))
-        lines.setdefault(where, {}).setdefault(when, []).append(group)
-    if len(lines) == 1 and len(next(iter(lines.values()))) == 1: # all of it in one run
-        (where, dates), = lines.items()
-        return f"{where} {next(iter(dates))}."
-    return " ".join(f"{where} " + "; ".join(f"{when} ({', '.join(groups)})"
-                                            for when, groups in dates.items()) + "."
-                    for where, dates in lines.items())
+        runs.setdefault(where, {}).setdefault(when, []).append(group)
+    return " ".join(f"{where} {_dates(dates, of_all=len(runs) == 1)}."
+                    for where, dates in runs.items())
+
+def _dates(dates, of_all): # groups are named unless all of them are of one day
+    if of_all and len(dates) == 1: return next(iter(dates))
+    return "; ".join(f"{when} ({', '.join(groups)})" for when, groups in dates.items())
 
 # %% ../../nbs/lab/benchmarks.ipynb #df1d8bcb
 def comparisons(
@@ -55,6 +55,7 @@ def duration(
     value = seconds*scale
     return f"{value:.{0 if value >= 100 else 1 if value >= 10 else 2}f} {unit}"
 
+# %% ../../nbs/lab/benchmarks.ipynb #fb6da219
 def times(
     ratio:float,
 )->str:
@@ -69,6 +70,12 @@ def target_table(
     return [{"target": target["text"], "needed": times(target["at_least"]),
              "found": times(target["found"]), "met": "yes" if target["met"] else "**missed**"}
             for c in comparisons(results) for target in c["targets"]]
+
+# %% ../../nbs/lab/benchmarks.ipynb #514a5cdf
+def _time(way): return duration(way["median"])
+
+def _name(way): # one that is code looks like code
+    return f"`{way['name']}`" if "import" in way["name"].split() else way["name"]
 
 # %% ../../nbs/lab/benchmarks.ipynb #c3224b42
 def front_table(
@@ -85,11 +92,6 @@ def front_table(
                          "times as long": times(rival["ratio"])})
     return rows
 
-def _time(way): return duration(way["median"])
-
-def _name(way): # one that is code looks like code
-    return f"`{way['name']}`" if "import" in way["name"].split() else way["name"]
-
 # %% ../../nbs/lab/benchmarks.ipynb #2c670e86
 def way_table(
     comparison:dict, # one of `comparisons`
@@ -103,6 +105,7 @@ def way_table(
                      "note": "; ".join(filter(None, (outputs, way["note"])))})
     return rows
 
+# %% ../../nbs/lab/benchmarks.ipynb #c473a53a
 def _against_ours(way): # the ratio, and the extremes of the rounds if there were several
     if "ratio" not in way: return "1"
     if len(way["seconds"]) == 1: return times(way["ratio"])
@@ -154,7 +157,7 @@ def ceiling_table(
 )->list[dict]:   # one row for each ceiling
     "What the machine can do at best."
     top, cores = limits["ceilings"], limits["cores"]
-    def giga(operations): return f"{operations/1e9:.3g} thousand million operations a second"
+    def giga(operations): return f"{operations/1e9:.3g}·10⁹ operations a second"
     return [{"ceiling": f"product of matrices, float32, {cores} cores",
              "measured": giga(top["flops"])},
             {"ceiling": "the same, one core", "measured": giga(top["flops_one_thread"])},

@@ -54,6 +54,7 @@ def readme_files()->dict: # file name, relative to the project -> contents
     text = re.sub(r"\n{3,}", "\n\n", text).strip()
     return {"README.md": (text + "\n").encode(), **found["outputs"]}
 
+# %% ../../nbs/lab/commands.ipynb #com00020
 def write_readme()->None:
     "Run the index notebook, then make README.md and its pictures from it."
     project = project_folder()
@@ -82,6 +83,7 @@ def parser()->argparse.ArgumentParser:
     commands.add_parser("readme", help="make README.md from nbs/index.ipynb")
     return top
 
+# %% ../../nbs/lab/commands.ipynb #com00021
 def main(
     args:list[str]=None, # words after the command's name; the process's own if not given
 )->int:                  # 0 if all went well, 2 for a mistake of the person's

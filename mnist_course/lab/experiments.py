@@ -34,6 +34,13 @@ from ..ten_digits import cross_entropy, fit_small_batches, fit_ten
 def _parts(path:Path)->tuple: # the names of its training and its other part
     return ("train", "valid") if (path/"train").is_dir() else ("training", "testing")
 
+def _split(path, digits, held_out, seed): # images and labels to train on, and to judge by
+    train, valid = (load_split(path, part, digits) for part in _parts(path))
+    if not held_out: return train, valid
+    images, labels, *valid = hold_out(*train, held_out, seed)
+    return (images, labels), valid
+
+# %% ../../nbs/lab/experiments.ipynb #exp00040
 def method(
     path:Path,        # a dataset's folder
     seed:int,         # for everything that is random
@@ -46,10 +53,7 @@ def method(
     **settings,       # of the method
 )->dict:              # "accuracy", what was asked for besides, "n_valid"
     "Train a method and judge it on images it has not seen."
-    train, valid = (load_split(path, part, digits) for part in _parts(path))
-    if held_out:
-        images, labels, *valid = hold_out(*train, held_out, seed if split is None else split)
-        train = images, labels
+    train, valid = _split(path, digits, held_out, seed if split is None else split)
     model = models.make(name, seed, **settings).fit(*train, valid=valid)
     read, labels = model.predict(valid[0]), valid[1]
     figures = {"accuracy": accuracy(read, labels), "n_valid": len(labels)}
@@ -141,6 +145,7 @@ BUGS = {"right": "none", "softmax_twice": "softmax twice", "no_relu": "no nonlin
         "in_order": "unshuffled batches", "not_zeroed": "gradients never zeroed",
         "alike": "weights all alike", "rate_high": "rate too high", "rate_low": "rate too low"}
 
+# %% ../../nbs/lab/experiments.ipynb #exp10016
 def _with_bug(net, bug): # 784-64-10 with a bug in the network
     if bug == "no_relu": net[1] = nn.Identity()
     if bug == "softmax_twice": net.append(nn.Softmax(1))
@@ -350,7 +355,7 @@ _SLOW = dict(name="numpy_relu", lr=.01, decay=1., at_epoch={"tenth_epoch": 10})
 _TABLE += [
     _E("numpy_net.slow", _M, "full", 3, _SLOW, published="e.test", pool="e"),
     _E("numpy_net.sigmoid_stall", _M, "full", 3, {**_SLOW, "activation": "sigmoid"},
-       published="e.sigmoid_stall"),
+       published="e.sigmoid_stall", pool="e"),
     _E("numpy_net.sigmoid_fast", _M, "full", 3, dict(name="numpy_relu", activation="sigmoid",
        at_epoch={"tenth_epoch": 10}), pool="e"),
 ]
@@ -358,12 +363,12 @@ _TABLE += [
 # %% ../../nbs/lab/experiments.ipynb #exp00027
 _R = dict(pool="resnet18", together="resnet")
 _TABLE += [
-    _E("resnet.depth", depth, "full", 3),
+    _E("resnet.depth", depth, "full", 5),
     _E("resnet.stock", fastai_resnet, "full", 3, {},
        "ten digits: ResNet18, fastai as printed", "convolution, depth", **_R),
     _E("resnet.fastai", fastai_resnet, "full", 3, dict(bs=256, lr=.01, grey=True),
        "ten digits: ResNet18, fastai, lower rate", "a rate that fits", pool="resnet18"),
-    _E("clinic.cost", cost_of_bugs, "full", 5),
+    _E("clinic.cost", cost_of_bugs, "full", 10),
     _E("speed.resnet", _M, "full", 8, dict(name="resnet18"),
        "ten digits: ResNet18, one fast epoch", "no padding multiplied, 16 bits", **_R),
     _E("speed.resnet_long", _M, "full", 3, dict(name="resnet18_long"),
@@ -386,7 +391,7 @@ _TABLE += [
     _E("speed.large_batch", one_epoch, "full", 3, dict(bs=256, lr=.1), **_R),
     _E("figures.a_phase_two", a_phase_two, "sample", 20, published="a.learner_table"),
     _E("figures.b_learner", b_learner, "full", 20, published="b.sgd"),
-    _E("figures.b_ten", b_ten, "full", 5, published="b.ten_digits"),
+    _E("figures.b_ten", b_ten, "full", 20, published="b.ten_digits"),
     _E("figures.b_no_relu", b_ten, "full", 3, dict(relu=False), published="b.ten_digits"),
     _E("figures.b_falling", b_ten, "full", 3, dict(decay=True), published="b.ten_digits"),
     _E("figures.d_linear", d_net, "tiny", 20, published="d.linear"),
