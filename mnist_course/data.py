@@ -55,7 +55,7 @@ def hold_out(
     images:Tensor,      # (n, h, w)
     labels:Tensor,      # (n,)
     fraction:float=0.2, # share of the images held out, between 0 and 1
-    seed:int=1337,      # decides which; 1337 is write-up B's
+    seed:int=1337,      # decides which
 )->tuple[Tensor, Tensor, Tensor, Tensor]: # images, labels to train on; images, labels held out
     "Split one set of images at random into a part to train on and a part to judge by."
     if not 0 < fraction < 1:

@@ -18,7 +18,7 @@ from . import checks, learner, numpy_net, optim, python_net
 from . import resnet, sgd, speed, ten_digits
 from .data import as_rows
 from .fetch import write_images
-from .pixel_similarity import PixelSimilarity
+from .pixel_similarity import PixelSimilarity, accuracy
 from .relu_net import relu_net
 from .trained import Trained
 
@@ -26,21 +26,22 @@ from .trained import Trained
 @dataclass(frozen=True)
 class Method:
     "How a named method is trained and asked."
-    what:str                # one sentence: what it is
+    description:str         # one sentence: what it is
     fit:Callable            # (model, train, valid) -> Trained
     probabilities:Callable  # (model, images) -> probabilities, (n, c or more)
-    most:int = 10           # how many classes it can tell apart; 2 means exactly two
+    max_classes:int = 10    # how many classes it can tell apart; 2 means exactly two
+    uses_device:bool = False # does it train where `device` says?
     settings:dict = field(default_factory=dict) # of the recipe, unless `make` is given others
 
     def check_classes(self, name:str, classes:Tensor)->None:
         "A `ValueError` if the method cannot learn these classes."
         n, found = len(classes), classes.tolist()
-        if self.most == 2 and n != 2:
+        if self.max_classes == 2 and n != 2:
             raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
                              f"{found[:12]}. Give it two, or choose a method for ten.")
-        if not 2 <= n <= self.most:
-            raise ValueError(f"{name} tells 2 to {self.most} classes apart, and these labels hold "
-                             f"{n}: {found[:12]}.")
+        if not 2 <= n <= self.max_classes:
+            raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
+                             f"labels hold {n}: {found[:12]}.")
 
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
@@ -101,15 +102,22 @@ def _predict(self:Model,
     "The most probable class of each image."
     return self.classes[self.predict_proba(images).argmax(1)]
 
-Model.predict_proba, Model.predict = _predict_proba, _predict
+def _score(self:Model,
+    images, # uint8, (n, 28, 28), a tensor or an array
+    labels, # whole numbers, (n,)
+)->float:   # from 0 to 1
+    "Share of the images that are read correctly."
+    return accuracy(self.predict(images), checks.labels(labels, len(images)))
+
+Model.predict_proba, Model.predict, Model.score = _predict_proba, _predict, _score
 
 # %% ../nbs/api/models.ipynb #m0d00013
 def _fit_nearest_mean(model, train, valid):
     similarity = PixelSimilarity(**model.settings).fit(*train)
     done = Trained(similarity)
     if valid:
-        right = (similarity.predict(valid[0]) == valid[1]).double().mean().item()
-        done.accuracy, done.n_valid = [right], len(valid[1])
+        done.accuracy = [accuracy(similarity.predict(valid[0]), valid[1])]
+        done.n_valid = len(valid[1])
     return done
 
 def _ask_nearest_mean(model, images): return model.trained.model.predict_proba(images)
@@ -198,7 +206,7 @@ def _ask_fastai(model, images):
     return torch.cat([net(xb.to(device)).float().softmax(1).cpu() for xb in x.split(500)])
 
 # %% ../nbs/api/models.ipynb #m0d00025
-_TWO = dict(probabilities=_ask_two, most=2)
+_TWO = dict(probabilities=_ask_two, max_classes=2)
 _ALL = {
     "nearest_mean_l1": Method("The class whose mean image is nearest by the mean absolute "
         "difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, 10**6, {"norm": "l1"}),
@@ -207,9 +215,9 @@ _ALL = {
         {"norm": "l2"}),
     "linear_sgd": Method("784 weights and a bias for two digits, stochastic gradient descent by "
         "hand (lesson 02).", _fit_two(sgd.fit_linear), **_TWO),
-    "linear_basic_optim": Method("The same with nn.Linear and BasicOptim, for two digits "
-        "(lesson 03).", _fit_two(optim.fit_basic_optim), **_TWO),
-    "linear_learner": Method("The same with a Learner, for two digits (lesson 04).",
+    "linear_basic_optim": Method("nn.Linear for two digits, by BasicOptim (lesson 03).",
+        _fit_two(optim.fit_basic_optim), **_TWO),
+    "linear_learner": Method("nn.Linear for two digits, by a Learner (lesson 04).",
         _fit_with_learner, **_TWO, settings=dict(n_epochs=10, lr=1.)),
     "relu_learner": Method("784-32-1 with ReLU, for two digits (lesson 05).",
         _fit_with_learner, **_TWO, settings=dict(n_epochs=40, lr=.1, n_hidden=32)),
@@ -223,7 +231,7 @@ _ALL |= {
         _fit_ten(ten_digits.fit_mlp), _ask_rows),
     "python_net": Method("784-112-16-10 with sigmoids, in plain Python, on at most 5,000 images "
         "(lesson 07).", _fit_ten(python_net.fit_few), _ask_lists),
-    "numpy_sigmoid": Method("The same network with NumPy, on all images (lesson 08).",
+    "numpy_sigmoid": Method("784-112-16-10 with sigmoids, in NumPy, on all images (lesson 08).",
         _fit_arrays(numpy_net.fit_twin), _ask_arrays, settings=dict(lr=3.)),
     "numpy_relu": Method("784-128-64-10 with ReLU and cross-entropy, in NumPy (lesson 08).",
         _fit_arrays(numpy_net.fit_digits), _ask_arrays),
@@ -236,15 +244,18 @@ _ALL |= {
     "resnet18_fastai": Method("fastai's ResNet18 on grey images at a lower rate (lesson 10).",
         _fit_folder, _ask_fastai, settings=dict(bs=256, lr=.01, grey=True)),
     "resnet18": Method("ResNet18, one fast epoch on shifted images (lesson 12).",
-        _fit_images(speed.fit_resnet), _ask_images),
+        _fit_images(speed.fit_resnet), _ask_images, uses_device=True),
     "resnet18_long": Method("ResNet18, four epochs on distorted images (lesson 12).",
-        _fit_images(speed.fit_resnet), _ask_images, settings=dict(epochs=4)),
-    "small_cnn": Method("Four convolutions, one epoch: 99% in seconds (lesson 12).",
-        _fit_images(speed.fit_small), _ask_images),
-    "fine_cnn": Method("The same with a finer look, four epochs on distorted images (lesson 12).",
-        _fit_images(speed.fit_small), _ask_images, settings=dict(fine=True)),
+        _fit_images(speed.fit_resnet), _ask_images, uses_device=True,
+        settings=dict(epochs=4)),
+    "small_cnn": Method("Four convolutions, the first at stride 2, one epoch (lesson 12).",
+        _fit_images(speed.fit_small), _ask_images, uses_device=True),
+    "fine_cnn": Method("Four convolutions, the first at stride 1, four epochs on distorted images "
+        "(lesson 12).",
+        _fit_images(speed.fit_small), _ask_images, uses_device=True,
+        settings=dict(fine=True)),
 }
-METHODS = {name: method.what for name, method in _ALL.items()} # name -> what it is
+METHODS = {name: method.description for name, method in _ALL.items()} # name -> what it is
 
 # %% ../nbs/api/models.ipynb #m0d00028
 def _method(name:str)->Method:
@@ -255,8 +266,12 @@ def _method(name:str)->Method:
 def make(
     name:str,        # a key of `METHODS`
     seed:int=0,      # for everything that is random
-    device:str=None, # such as "cpu"; a GPU if there is one, for the methods that can use it
+    device:str=None, # such as "cpu"; a GPU if there is one; only for the methods that take it
     **settings,      # of the method's training recipe, in place of its own
 )->Model:
-    "A fresh, untrained model; a name that is not in `METHODS` is a `ValueError`."
+    "A fresh, untrained model; a name or device that cannot be had is a `ValueError`."
+    if device is not None and not _method(name).uses_device:
+        able = ", ".join(n for n, m in _ALL.items() if m.uses_device)
+        raise ValueError(f"{name} chooses for itself where it computes: leave `device` out. "
+                         f"Those that take one are {able}.")
     return Model(name, seed, device, **{**_method(name).settings, **settings})

@@ -244,7 +244,8 @@ def train_epoch(self:MLP,
     total = 0.
     for batch in np.split(rng.permutation(len(x)), range(bs, len(x), bs)):
         total += self.loss(x[batch], labels[batch])*len(batch)
-        self.backward(); self.step(lr)
+        self.backward()
+        self.step(lr)
     return total/len(x)
 
 # %% ../nbs/08_backprop_numpy.ipynb #49bdb7ae
@@ -345,7 +346,7 @@ def fit_digits(
     decay:float=.9,     # its factor from epoch to epoch
     activation:str="relu", # of the hidden layers
 )->Trained:
-    "Train write-up E's network on the ten digits."
+    "Train 784-128-64-10 with cross-entropy, in batches of 64 (write-up E's network)."
     rng = np.random.default_rng(seed)
     net = MLP((784, 128, 64, 10), activation, rng=rng)
     return net.fit(*_rows_and_labels(train), n_epochs, lr, 64, decay, rng, _rows_and_labels(valid))

@@ -23,12 +23,13 @@ def _save_tensor(t:Tensor)->Callable[[], None]:
 
 # %% ../nbs/api/preserve.ipynb #pv000006
 def _save_param(p:Tensor)->Callable[[], None]:
-    "A function that gives a parameter back its numbers and its gradient."
-    grad, restore_numbers = p.grad, _save_tensor(p)
+    "A function that gives a parameter back its numbers, its gradient, and whether it asks for one."
+    grad, asks, restore_numbers = p.grad, p.requires_grad, _save_tensor(p)
     restore_grad = None if grad is None else _save_tensor(grad)
     def restore():
         p.grad = None         # first, or a gradient of another type would stand in the way
         restore_numbers()
+        p.requires_grad_(asks)
         if grad is not None:
             restore_grad()
             p.grad = grad

@@ -402,7 +402,7 @@ def fit_few(
     report:int=0,        # print the loss every so many batches; never if 0
     n_images:int=5000,   # how many images to learn from, at most
 )->Trained:
-    "Train write-up C's network on 5,000 images for three epochs; on fewer for up to eight."
+    "Train 784-112-16-10 with sigmoids, three epochs of 5,000 images or up to eight of fewer."
     x, y = few(*train, n_images)
     n_epochs = max(1, min(8, round(15_000/len(x))))
     judges = few(*valid, 2000) if valid else None

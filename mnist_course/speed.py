@@ -17,6 +17,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import checks
 from .pixel_similarity import accuracy
 from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
 from .trained import Trained
@@ -251,9 +252,7 @@ def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
     if images.dtype != torch.uint8 or images.ndim != 3:
         raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
-    if labels.shape != (len(images),):
-        raise ValueError(f"There are {len(images)} images and labels {tuple(labels.shape)}: "
-                         "give one label for each image.")
+    checks.labels(labels, len(images))
     if not 1 < bs <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 

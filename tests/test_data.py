@@ -341,7 +341,7 @@ def test_any_flipped_byte_in_the_kept_file_is_noticed(home, archives, small, mon
         kept.write_bytes(damage)
         assert torch.equal(load_split(path, "train")[0], small["train"][0])
     assert len(decoded) == 2*140 + 5
-    get_data("tiny")                        # which mends it
+    get_data("tiny")                        # which repairs it
     decoded.clear()
     assert kept.read_bytes() == whole and len(load_split(path, "train")[1]) == 5 and not decoded
 

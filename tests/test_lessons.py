@@ -65,7 +65,7 @@ def test_exported_definitions_meet_their_test(nb):
         assert not public or tested, f"{nb.name}: {public[0].name} is not used in the next cells"
         methods = [m for n in public for m in n.body if isinstance(m, ast.FunctionDef)]
         for n in [*public, *methods]:
-            if n.name.startswith(("_", "before_", "after_")): continue # a hook's moments
+            if n.name.startswith(("_", "before_", "after_")): continue # a callback's events
             if n.name in ("forward", "backward") and n in methods: continue # the class says it
             if n.body[0].lineno == n.lineno: continue # a one-liner that reads aloud
             inside_function = any(n in f.body for f in public if isinstance(f, ast.FunctionDef))

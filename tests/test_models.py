@@ -28,7 +28,7 @@ def only(pair, digits):
 
 
 def test_the_names_are_the_results():
-    named = [e.settings["name"] for e in EXPERIMENTS.values() if e.row and e.recipe is method]
+    named = [e.settings["name"] for e in EXPERIMENTS.values() if e.row and "name" in e.settings]
     assert [n for n in METHODS if n in named] == list(dict.fromkeys(named)), "not in their order"
     assert all(what.strip().endswith(".") for what in METHODS.values())
 
@@ -37,14 +37,16 @@ def test_the_names_are_the_results():
 def test_one_shape_for_every_method(name, ten):
     digits = [3, 7] if name in TWO else list(range(10))
     train, test = only(ten[0], digits), only(ten[1], digits)
-    model = make(name, seed=1, device="cpu", **SHORT.get(name, {}))
+    device = {"device": "cpu"} if name == "small_cnn" else {}
+    model = make(name, seed=1, **device, **SHORT.get(name, {}))
     assert model.fit(train[0].numpy(), train[1].tolist()) is model
     probs, read = model.predict_proba(test[0]), model.predict(test[0].numpy())
     assert probs.shape == (len(test[0]), len(digits)) and probs.dtype == torch.float32
     assert torch.allclose(probs.sum(1), torch.ones(len(probs))) and (probs >= 0).all()
     assert read.dtype == torch.int64 and read.equal(model.classes[probs.argmax(1)])
     assert accuracy(read, test[1]) > (.2 if name == "python_net" else .5), name
-    again = make(name, seed=1, device="cpu", **SHORT.get(name, {})).fit(*train)
+    again = make(name, seed=1, **device, **SHORT.get(name, {})).fit(*train)
+    assert model.score(*test) == accuracy(read, test[1])
     assert torch.allclose(again.predict_proba(test[0]), probs, atol=1e-5)
 
 
@@ -85,6 +87,7 @@ def test_unfit_data_is_refused_in_a_sentence(images, labels, words):
 
 
 def test_unknown_names_and_untrained_models():
+    with pytest.raises(ValueError, match="leave `device` out"): make("numpy_relu", device="cuda")
     with pytest.raises(ValueError, match="choose from nearest_mean_l1"): make("perceptron")
     with pytest.raises(RuntimeError, match="call fit first"):
         make("mlp").predict(np.zeros((1, 28, 28), np.uint8))

@@ -29,7 +29,7 @@ def as_record(
     runs:list[dict], # one for each seed: "figures" with "n_valid" among them, and "seconds"
     dataset:str,     # the dataset's full name
     pool:str="",     # those that share a word share their spread
-)->dict:             # plain data, ready for the ledger
+)->dict:             # plain data, ready for the ledger; `timed` is the day of its seconds
     "Summarise every figure of an experiment's runs."
     one_image = 1/runs[0]["figures"]["n_valid"]
     names = [name for name in runs[0]["figures"] if name != "n_valid"]
@@ -39,7 +39,7 @@ def as_record(
     return dict(figures=figures, seconds=seconds, dataset=dataset, pool=pool,
                 python=platform.python_version(), machine=machine(),
                 versions={p: version(p) for p in ("torch", "fastai", "numpy")},
-                date=time.strftime("%Y-%m-%d"))
+                date=time.strftime("%Y-%m-%d"), timed=time.strftime("%Y-%m-%d"))
 
 # %% ../../nbs/lab/ledger.ipynb #5d542ec1
 DATASETS = ("mnist", "standin")

@@ -31,6 +31,10 @@ class Published:
         digits = self.printed.strip(" %~≈").rpartition(".")[2] if "." in self.printed else ""
         n = len("".join(c for c in digits if c.isdigit()))
         return n + 2*("%" in self.printed)
+    @property
+    def shown(self)->str:
+        "The printed form, with a word where it is an error rate and `value` the accuracy."
+        return self.printed + " (error, %)"*("an error rate" in self.where)
 
 # %% ../../nbs/lab/published.ipynb #pub00008
 def published_file()->Path:

@@ -124,9 +124,9 @@ class Claim:
     why:str       # what explains the verdict, and where it is shown
 
     @property
-    def said(self)->published.Published: return published.load()[self.published]
+    def theirs(self)->published.Published: return published.load()[self.published]
     @property
-    def percent(self)->bool: return self.said.kind == "accuracy" # a share, else a count
+    def percent(self)->bool: return self.theirs.kind == "accuracy" # a share, else a count
 
 def read_claims()->list[Claim]:
     "The claims of A to E, from `claims.csv`."
@@ -137,7 +137,7 @@ CLAIMS = read_claims()
 
 # %% ../../nbs/lab/writeups.ipynb #wri00025
 def _as_shown(value, claim, more=0): # a share in percent, a count as it is
-    decimals = claim.said.decimals
+    decimals = claim.theirs.decimals
     if claim.percent: return f"{100*value:.{min(2, max(0, decimals - 2) + more)}f}%"
     return f"{value:,.{decimals + more}f}"
 
@@ -149,7 +149,7 @@ def _measured(claim, ours): # the cells of a row that our runs fill
     spread = f" ± {_as_shown(ours.std, claim, 1).rstrip('%')}" if several else ""
     return {"measured": _as_shown(mean, claim, int(several)) + spread,
             "seeds": ours.n_seeds, "one more run": span,
-            "verdict": verdict(claim.said.value, ours, claim.said.decimals)}
+            "verdict": verdict(claim.theirs.value, ours, claim.theirs.decimals)}
 
 # %% ../../nbs/lab/writeups.ipynb #wri00026
 def claims_table(
@@ -160,6 +160,6 @@ def claims_table(
     if known.dataset != "mnist":
         raise ValueError("The claims are about MNIST: give ledger.load('mnist').")
     missing = {"measured": "", "seeds": 0, "one more run": "", "verdict": "not measured yet"}
-    return [{"": claim.published[0].upper(), "what": claim.what, "claimed": claim.said.printed,
+    return [{"": claim.published[0].upper(), "what": claim.what, "claimed": claim.theirs.printed,
              **(_measured(claim, known[claim.figure]) if claim.figure in known else missing),
              "why, and where": claim.why} for claim in claims]
