@@ -209,10 +209,11 @@ def _ask_fastai(model, images):
 _TWO = dict(probabilities=_ask_two, max_classes=2)
 _ALL = {
     "nearest_mean_l1": Method("The class whose mean image is nearest by the mean absolute "
-        "difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, 10**6, {"norm": "l1"}),
+        "difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, 10**6,
+        settings={"norm": "l1"}),
     "nearest_mean_l2": Method("The class whose mean image is nearest by the root of the mean "
         "squared difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, 10**6,
-        {"norm": "l2"}),
+        settings={"norm": "l2"}),
     "linear_sgd": Method("784 weights and a bias for two digits, stochastic gradient descent by "
         "hand (lesson 02).", _fit_two(sgd.fit_linear), **_TWO),
     "linear_basic_optim": Method("nn.Linear for two digits, by BasicOptim (lesson 03).",

@@ -5,8 +5,8 @@ import torch
 from mnist_course import sgd
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.lab.experiments import EXPERIMENTS, method
-from mnist_course.models import METHODS, make
-from mnist_course.pixel_similarity import accuracy
+from mnist_course.models import METHODS, _method, make
+from mnist_course.pixel_similarity import PixelSimilarity, accuracy
 from mnist_course.ten_digits import fit_mlp
 
 SHORT = {"relu_learner": dict(n_epochs=5), "softmax": dict(n_epochs=2), "mlp": dict(n_epochs=2),
@@ -91,3 +91,14 @@ def test_unknown_names_and_untrained_models():
     with pytest.raises(ValueError, match="choose from nearest_mean_l1"): make("perceptron")
     with pytest.raises(RuntimeError, match="call fit first"):
         make("mlp").predict(np.zeros((1, 28, 28), np.uint8))
+
+
+def test_every_method_is_what_it_says(ten):
+    "The nearest means differ in their norm, and only what trains on a device takes one."
+    for norm in "l1", "l2":
+        ours = make(f"nearest_mean_{norm}").fit(*ten[0])
+        assert ours.trained.model.norm == norm
+        assert ours.predict(ten[1][0]).equal(PixelSimilarity(norm).fit(*ten[0]).predict(ten[1][0]))
+    takes = {name for name in METHODS if _method(name).uses_device}
+    assert takes == {"resnet18", "resnet18_long", "small_cnn", "fine_cnn"}
+    assert all(isinstance(_method(name).settings, dict) for name in METHODS)

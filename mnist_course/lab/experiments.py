@@ -146,6 +146,7 @@ def _with_bug(net, bug): # 784-64-10 with a bug in the network
         for k in 0, 2: nn.init.constant_(net[k].weight, .02)
     return net
 
+# %% ../../nbs/lab/experiments.ipynb #exp20000
 def fit_with_bug(path, seed, bug="right", n_steps=500):
     "Accuracy of 784-64-10 on held-out images after a short training with a bug from `BUGS`."
     if bug not in BUGS: raise ValueError(f"There is no bug {bug!r}: choose from {list(BUGS)}.")
@@ -212,6 +213,7 @@ def a_phase_two(path, seed):
     return {"accuracy": large.final, "in_order": ordered.rows[-1]["batch_accuracy"],
             "n_valid": len(yv)}
 
+# %% ../../nbs/lab/experiments.ipynb #exp20001
 def b_learner(path, seed):
     "Write-up B's linear model on zeros and ones."
     train, valid = writeups.zeros_ones(path, seed)
@@ -235,6 +237,7 @@ def d_net(path, seed, n_hidden=0, small=.01):
     own, other = (writeups.fit_d((x, y), valid, seed, n_hidden, std) for std in (1., small))
     return {"accuracy": own.final, "small_start": other.final, "n_valid": own.n_valid}
 
+# %% ../../nbs/lab/experiments.ipynb #exp20002
 def e_network(path, seed):
     "Write-up E's parameters, counted, and where its softmax overflows."
     from numpy import float32, float64
@@ -345,6 +348,8 @@ _TABLE += [
        "ten digits: NumPy, ReLU and cross-entropy", "whole batches at once", "e.test"),
     _E("numpy_net.held_out", _M, "full", 5, dict(name="numpy_relu", held_out=1/6, split=1337)),
 ]
+
+# %% ../../nbs/lab/experiments.ipynb #exp20003
 _SLOW = dict(name="numpy_relu", lr=.01, decay=1., at_epoch={"tenth_epoch": 10})
 _TABLE += [
     _E("numpy_net.slow", _M, "full", 3, _SLOW, published="e.test", pool="e"),
