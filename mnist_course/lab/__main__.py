@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/lab/entry.ipynb #ent00003
-#| eval: false
 from .commands import main
 
-if __name__ == "__main__": raise SystemExit(main())
+if __name__ == "__main__" and "__file__" in globals(): # not in a notebook
+    raise SystemExit(main())
