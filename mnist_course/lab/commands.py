@@ -6,10 +6,10 @@
 __all__ = ['notebooks', 'requote_lessons', 'readme_files', 'write_readme', 'time_lessons', 'parser', 'main']
 
 # %% ../../nbs/lab/commands.ipynb #com00003
-import argparse, json, re, sys
+import argparse, json, os, re, sys
 from pathlib import Path
 
-from ..cli import course, project_folder, run_notebook
+from ..cli import course, project_folder, run_notebook, whole
 from ..fetch import DataError
 from . import ledger
 from .experiments import measure_ledger
@@ -17,8 +17,9 @@ from .experiments import measure_ledger
 # %% ../../nbs/lab/commands.ipynb #com00006
 def notebooks()->list[Path]:
     "Every notebook of the clone we stand in."
-    found = sorted((project_folder()/"nbs").rglob("*.ipynb"))
-    return [nb for nb in found if not any(part.startswith(".") for part in nb.parts)]
+    nbs = project_folder()/"nbs"
+    return [nb for nb in sorted(nbs.rglob("*.ipynb"))
+            if not any(part.startswith(".") for part in nb.relative_to(nbs).parts)]
 
 def requote_lessons()->list[str]: # names of the notebooks that changed
     "Write the ledger's figures into the prose of every notebook."
@@ -32,7 +33,7 @@ def requote_lessons()->list[str]: # names of the notebooks that changed
         for cell, text in zip(prose, after, strict=True):
             cell["source"] = text.splitlines(keepends=True)
         text = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        nb.write_text(text, encoding="utf-8")
+        with whole(nb) as half: half.write_text(text, encoding="utf-8")
         changed.append(nb.name)
     return changed
 
@@ -68,7 +69,6 @@ def write_readme()->None:
 # %% ../../nbs/lab/commands.ipynb #com00012
 def time_lessons()->None:
     "Run every lesson on MNIST and put its seconds into the ledger."
-    import os
     os.environ["MNIST_COURSE_DATA"] = "mnist"
     ledger.save_lesson_seconds(course())
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ..cli import whole
 from ..figures import Measured, summarise
 from . import published
 
@@ -108,9 +109,8 @@ def _changing(file:Path): # the whole ledger as plain data, to be changed in pla
     with FileLock(file.with_name(f".{file.name}.lock")):
         every = _read(file)
         yield every
-        half = file.with_suffix(".part")
-        half.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
-        half.replace(file)
+        with whole(file) as half:
+            half.write_text(json.dumps(every, indent=1) + "\n", encoding="utf-8")
 
 def save(
     dataset:str,    # one of `DATASETS`
