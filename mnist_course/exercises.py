@@ -4,17 +4,17 @@
 
 # %% auto #0
 __all__ = ['Exercise', 'solution_of', 'mistake_of', 'is_value', 'differs', 'TooLong', 'limited', 'Result', 'judge',
-           'progress_file', 'exercise', 'check', 'Page', 'hint', 'solution', 'source_of_answer', 'progress', 'starter',
+           'progress_file', 'exercise', 'source_of_answer', 'Page', 'check', 'hint', 'solution', 'progress', 'starter',
            'answer_name', 'prove']
 
-# %% ../nbs/api/exercises.ipynb #4c42aa89
+# %% ../nbs/api/exercises.ipynb #3c91a666
 import contextlib, copy, html, importlib, inspect, io, json, linecache, os, random
 import signal, sys, threading, time, traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# %% ../nbs/api/exercises.ipynb #0ee20a82
+# %% ../nbs/api/exercises.ipynb #a88d53fd
 def _call(answer, *args): return answer(*args)
 
 @dataclass
@@ -40,7 +40,7 @@ class Exercise:
 
 _KNOWN = {} # key -> exercise, as far as their modules are loaded
 
-# %% ../nbs/api/exercises.ipynb #6be88587
+# %% ../nbs/api/exercises.ipynb #70fdcc73
 def solution_of(
     exercise:Exercise,
 )->Callable: # a decorator
@@ -60,7 +60,7 @@ def mistake_of(
         return f
     return keep
 
-# %% ../nbs/api/exercises.ipynb #de4cacfc
+# %% ../nbs/api/exercises.ipynb #da09c55d
 def is_value(
     exercise:Exercise,
     value,         # the right answer: a number, a text, a tuple
@@ -73,7 +73,7 @@ def is_value(
 def _as_given(answer, *args):
     return answer.strip().lower() if isinstance(answer, str) else answer
 
-# %% ../nbs/api/exercises.ipynb #03e4681b
+# %% ../nbs/api/exercises.ipynb #d4343f77
 def _plain(v): # tensors and arrays as nested lists, tuples as lists
     if hasattr(v, "detach"): v = v.detach().cpu()
     if hasattr(v, "tolist"): return v.tolist()
@@ -94,7 +94,7 @@ def _close(p, q, rtol, atol):
     except (TypeError, ValueError, OverflowError): return p == q
     return p == q or (p != p and q != q) or abs(p - q) <= atol + rtol*abs(q)
 
-# %% ../nbs/api/exercises.ipynb #dc007187
+# %% ../nbs/api/exercises.ipynb #a4652f42
 def differs(
     mine,   # a result: a number, a list, an array, a tensor, a dictionary
     theirs, # what was expected
@@ -112,7 +112,7 @@ def differs(
     if not wrong: return None
     return "The value differs." if len(pairs) == 1 else f"{wrong} of {len(pairs)} values differ."
 
-# %% ../nbs/api/exercises.ipynb #8f9b7a7a
+# %% ../nbs/api/exercises.ipynb #07940ddb
 class TooLong(BaseException): "An answer took longer than it was given."
 
 @contextlib.contextmanager
@@ -132,7 +132,7 @@ def limited(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-# %% ../nbs/api/exercises.ipynb #31c3fb9a
+# %% ../nbs/api/exercises.ipynb #4f1d8167
 @contextlib.contextmanager
 def _limited_thread(seconds):
     import ctypes
@@ -151,7 +151,7 @@ def _limited_thread(seconds):
         over.set()
         if watch: watch.join()
 
-# %% ../nbs/api/exercises.ipynb #bb6d4463
+# %% ../nbs/api/exercises.ipynb #5479963e
 @dataclass
 class _Outcome:
     "What an answer did with one input."
@@ -169,7 +169,7 @@ def _outcome(exercise, answer, args):
                             if not callable(q) and differs(p, q, 0, 0))
     return out
 
-# %% ../nbs/api/exercises.ipynb #7d6eb605
+# %% ../nbs/api/exercises.ipynb #7a977292
 def _where(e): # "IndexError in line 3, `return x[5]`: list index out of range"
     frames = traceback.extract_tb(e.__traceback__)
     here = str(Path(__file__).parent) if "__file__" in globals() else None
@@ -181,7 +181,7 @@ def _where(e): # "IndexError in line 3, `return x[5]`: list index out of range"
     text = str(e).splitlines()[0] if str(e) else ""
     return f"{said}: {text}" if text else said
 
-# %% ../nbs/api/exercises.ipynb #a435277f
+# %% ../nbs/api/exercises.ipynb #fa526f1d
 def _outcomes(exercise, answer, inputs, seconds=10):
     "An outcome for each input; fewer if the time was over, or if the first was no attempt."
     found = []
@@ -197,7 +197,7 @@ def _agree(exercise, p, q): # did two answers do the same with an input?
     return (differs(p.value, q.value, exercise.rtol, exercise.atol) is None
             and p.changed == q.changed)
 
-# %% ../nbs/api/exercises.ipynb #f8e610fa
+# %% ../nbs/api/exercises.ipynb #48c8f584
 @dataclass
 class Result:
     "What `check` found; it prints well."
@@ -222,7 +222,7 @@ class Result:
         return (f"<div style='border-left:4px solid {colour};padding-left:.7em'>{said}"
                 + (f"<table>{rows}</table>" if rows else "") + "</div>")
 
-# %% ../nbs/api/exercises.ipynb #b75d7d38
+# %% ../nbs/api/exercises.ipynb #5a8c8539
 def _brief(v, limit=200): # a value in a line
     about = ""
     if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
@@ -240,7 +240,7 @@ def _given(exercise, args): # "scores = (1, 1), [[0.3]]; targets = …"
     names = names if len(names) >= len(args) else [f"argument {i + 1}" for i in range(len(args))]
     return "; ".join(f"{n} = {_brief(a)}" for n, a in zip(names, args, strict=False))
 
-# %% ../nbs/api/exercises.ipynb #1f27c72c
+# %% ../nbs/api/exercises.ipynb #ce41003b
 def judge(
     exercise:Exercise,
     answer,            # the learner's
@@ -265,7 +265,7 @@ def _empty(v): # None, and what a `run` makes of nothing else
     if isinstance(v, (list, tuple)): return bool(v) and all(_empty(item) for item in v)
     return v is None or v is ...
 
-# %% ../nbs/api/exercises.ipynb #c74f4e6a
+# %% ../nbs/api/exercises.ipynb #3f8636e8
 def _said(exercise, text): return f"{exercise.key} {exercise.title}: {text}"
 
 def _not_yet(exercise):
@@ -285,7 +285,7 @@ def _endless(exercise, args, seconds):
     rows = [("on", _given(exercise, args))] if args else []
     return Result(exercise.key, False, _said(exercise, text), rows=tuple(rows))
 
-# %% ../nbs/api/exercises.ipynb #eec1fb2c
+# %% ../nbs/api/exercises.ipynb #188cf054
 def _passed(exercise, inputs):
     tried = "" if inputs == [()] else f" Tried on {len(inputs)} inputs."
     return Result(exercise.key, True, _said(exercise, f"right.{tried}"))
@@ -301,7 +301,7 @@ def _failed(exercise, inputs, mine, right, wrong):
     if inputs[i] and not right[i].error: rows.append(("expected", _brief(right[i].value)))
     return Result(exercise.key, False, _said(exercise, text), name, rows=tuple(rows))
 
-# %% ../nbs/api/exercises.ipynb #621bde48
+# %% ../nbs/api/exercises.ipynb #b2cd0a95
 def _mistake(exercise, inputs, mine): # the name of the only twin that agrees everywhere
     found = []
     for name, twin in exercise.twins:
@@ -319,7 +319,7 @@ def _in_words(exercise, p, q): # in what an outcome differs from the right one
     if not callable(exercise.answer): return "That is not it."
     return differs(p.value, q.value, exercise.rtol, exercise.atol)
 
-# %% ../nbs/api/exercises.ipynb #4f710a69
+# %% ../nbs/api/exercises.ipynb #ad5cb525
 def progress_file()->Path:
     "Where the progress is kept: `MNIST_COURSE_PROGRESS`, or the user's folder for data."
     if named := os.environ.get("MNIST_COURSE_PROGRESS"): return Path(named).expanduser()
@@ -335,7 +335,7 @@ def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
     except (OSError, RuntimeError, ImportError) as e:
         print(f"(Your progress could not be kept: {e}. Name a file in MNIST_COURSE_PROGRESS.)")
 
-# %% ../nbs/api/exercises.ipynb #8800dc47
+# %% ../nbs/api/exercises.ipynb #6c87a039
 def _events(key=None): # what happened, in order: pairs of an exercise and an event
     try: lines = progress_file().read_text("utf-8", errors="replace").splitlines()
     except (OSError, RuntimeError, ImportError): return []
@@ -347,7 +347,7 @@ def _events(key=None): # what happened, in order: pairs of an exercise and an ev
             found.append((record["exercise"], record.get("event")))
     return [event for k, event in found if k == key] if key else found
 
-# %% ../nbs/api/exercises.ipynb #b8641992
+# %% ../nbs/api/exercises.ipynb #73007363
 _LESSONS = {"00": "data", "01": "pixel_similarity", "02": "sgd", "03": "optim", "04": "learner",
             "05": "relu_net", "06": "ten_digits", "07": "python_net", "08": "numpy_net",
             "09": "conv", "10": "resnet", "11": "clinic", "12": "speed"}
@@ -366,7 +366,7 @@ def __getattr__(name): # EXERCISES is made when it is asked for, as it loads eve
     if name == "EXERCISES": return [key for lesson in _LESSONS for key in _load(lesson)]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-# %% ../nbs/api/exercises.ipynb #3cc32b11
+# %% ../nbs/api/exercises.ipynb #15aad0c0
 def exercise(
     key:str, # such as "02.1"
 )->Exercise:
@@ -379,7 +379,28 @@ def exercise(
         raise ValueError(f"There is no exercise {key!r}: {there}.")
     return _KNOWN[key]
 
-# %% ../nbs/api/exercises.ipynb #48122e71
+# %% ../nbs/api/exercises.ipynb #16797c37
+def source_of_answer(
+    exercise:Exercise,
+)->str: # code, or the value
+    "The solution as one would write it."
+    if not callable(exercise.answer): return repr(exercise.answer)
+    lines = inspect.getsource(exercise.answer).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("@solution_of"))
+
+# %% ../nbs/api/exercises.ipynb #5b419b05
+@dataclass
+class Page:
+    "Text that prints well."
+    text:str
+
+    def __str__(self): return self.text
+
+    __repr__ = __str__
+
+    def _repr_html_(self): return f"<pre>{html.escape(self.text)}</pre>"
+
+# %% ../nbs/api/exercises.ipynb #42c0b80d
 def check(
     key:str, # such as "02.1"
     answer,  # a function, a class or a value, as the exercise asks
@@ -398,19 +419,7 @@ def _show(shown): # text, and a table where HTML shows
     shown._ipython_display_ = lambda: None # the cell's last value would show it once more
     return shown
 
-# %% ../nbs/api/exercises.ipynb #c933598d
-@dataclass
-class Page:
-    "Text that prints well."
-    text:str
-
-    def __str__(self): return self.text
-
-    __repr__ = __str__
-
-    def _repr_html_(self): return f"<pre>{html.escape(self.text)}</pre>"
-
-# %% ../nbs/api/exercises.ipynb #5036df30
+# %% ../nbs/api/exercises.ipynb #56b43b19
 def hint(
     key:str, # such as "02.1"
 )->Page:     # shown already
@@ -435,16 +444,7 @@ def solution(
     if not passed: _note(ex.key, "solution")
     return _show(Page(source_of_answer(ex)))
 
-# %% ../nbs/api/exercises.ipynb #a06683cf
-def source_of_answer(
-    exercise:Exercise,
-)->str: # code, or the value
-    "The solution as one would write it."
-    if not callable(exercise.answer): return repr(exercise.answer)
-    lines = inspect.getsource(exercise.answer).splitlines()
-    return "\n".join(line for line in lines if not line.startswith("@solution_of"))
-
-# %% ../nbs/api/exercises.ipynb #99c1f1e6
+# %% ../nbs/api/exercises.ipynb #b9cc1ae1
 def progress()->Page: # shown already
     "How far you are: a line for each lesson, and what was tried."
     lines, events = [], _events()
@@ -458,7 +458,7 @@ def progress()->Page: # shown already
                   for key, mark in zip(keys, marks, strict=True) if mark]
     return _show(Page("\n".join(lines)))
 
-# %% ../nbs/api/exercises.ipynb #7d8d0c7c
+# %% ../nbs/api/exercises.ipynb #35d39900
 def _mark(events): # what happened to one exercise, in words; empty if nothing
     passed = "passed" in events
     before = events[:events.index("passed")] if passed else events
@@ -470,7 +470,7 @@ def _mark(events): # what happened to one exercise, in words; empty if nothing
 
 def _number(n, one, more=None): return f"{n} {one if n == 1 else more or one + 's'}"
 
-# %% ../nbs/api/exercises.ipynb #07f06e9d
+# %% ../nbs/api/exercises.ipynb #196f1bbd
 def starter(
     exercise:Exercise,
 )->str: # code to begin from, with dots where the answer goes
@@ -484,7 +484,7 @@ def answer_name(exercise:Exercise)->str:
     if callable(exercise.answer): return exercise.answer.__name__
     return f"answer_{exercise.key.replace('.', '_')}"
 
-# %% ../nbs/api/exercises.ipynb #bee76992
+# %% ../nbs/api/exercises.ipynb #aaad7ff6
 def prove(
     exercise:Exercise,
     least:int=3, # twins there must be, for code
