@@ -14,7 +14,7 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli", "exercises"}
+ROOF = {"models", "cli", "exercises", "swap"}
 
 
 def exported(folder):
@@ -69,6 +69,7 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("cli") <= {*LESSONS, *TOOLS, *ROOF}
     assert imports("cli", everywhere=True) <= KNOWN
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
+    assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
 
 
 @pytest.mark.parametrize("answers", sorted(ANSWERS))
