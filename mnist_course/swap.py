@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PARTS', 'swap']
 
-# %% ../nbs/api/swap.ipynb #c0464817
+# %% ../nbs/api/swap.ipynb #fca00e33
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,7 +15,7 @@ from torch import nn
 from . import learner, numpy_net, optim, python_net, resnet, sgd, ten_digits
 from .exercises import Result, explain
 
-# %% ../nbs/api/swap.ipynb #fe1d85bc
+# %% ../nbs/api/swap.ipynb #bea34719
 def _images(n, n_in, c): # rows and labels, the same at each call
     g = torch.Generator().manual_seed(0)
     x = torch.rand(n, n_in, generator=g, dtype=torch.float64)
@@ -33,7 +33,7 @@ def _by_hand( # lesson 02
             sgd_step([w, b], .5)
             yield [w, b]
 
-# %% ../nbs/api/swap.ipynb #88a0d1fc
+# %% ../nbs/api/swap.ipynb #b0e35855
 def _optimiser(BasicOptim=optim.BasicOptim)->Iterator: # lesson 03
     x, y = _images(60, 20, 2)
     model = _start(nn.Linear(20, 1))
@@ -50,7 +50,7 @@ def _start(model): # the same weights at each call, in float64
     for p in model.parameters(): p.data = torch.randn(p.shape, generator=g, dtype=torch.float64)*.2
     return model.double()
 
-# %% ../nbs/api/swap.ipynb #361aa591
+# %% ../nbs/api/swap.ipynb #7cc4a6fe
 def _learner(one_batch=learner.Learner.one_batch)->Iterator: # lesson 04
     x, y = _images(60, 20, 2)
     dl = list(zip(x.split(16), y[:, None].split(16), strict=True))
@@ -63,7 +63,7 @@ def _learner(one_batch=learner.Learner.one_batch)->Iterator: # lesson 04
             learn.one_batch(*batch)
             yield list(model.parameters())
 
-# %% ../nbs/api/swap.ipynb #a93b57f7
+# %% ../nbs/api/swap.ipynb #785f8089
 def _ten_digits( # lesson 06: the gradient of the scores by autograd, or by the formula
     softmax=ten_digits.softmax, one_hot=ten_digits.one_hot,
     cross_entropy=ten_digits.cross_entropy, cross_entropy_grad=ten_digits.cross_entropy_grad,
@@ -81,7 +81,7 @@ def _ten_digits( # lesson 06: the gradient of the scores by autograd, or by the 
             for model in (by_loss, by_grad, by_hand): sgd.sgd_step(model.parameters(), .5)
             yield [p for m in (by_loss, by_grad, by_hand) for p in m.parameters()]
 
-# %% ../nbs/api/swap.ipynb #2ef499a5
+# %% ../nbs/api/swap.ipynb #41b41dd1
 def _lists(**parts)->Iterator: # lesson 07
     from random import Random
     x, y = _images(30, 12, 3)
@@ -97,7 +97,7 @@ def _lists(**parts)->Iterator: # lesson 07
             net.update_mini_batch(rows[i:i + 10], labels[i:i + 10], .5)
             yield [*net.weights, *net.biases]
 
-# %% ../nbs/api/swap.ipynb #faa1ba1f
+# %% ../nbs/api/swap.ipynb #2d926c85
 def _arrays(**parts)->Iterator: # lesson 08
     layers = {name: parts.get(name, getattr(numpy_net, name))
               for name in ("Linear", "ReLU", "Sigmoid", "CrossEntropy")}
@@ -121,7 +121,7 @@ def _arrays(**parts)->Iterator: # lesson 08
                 layer.b -= .1*layer.db
             yield [p for layer in (first, second, third) for p in (layer.w, layer.b)]
 
-# %% ../nbs/api/swap.ipynb #80b5c4fa
+# %% ../nbs/api/swap.ipynb #9b1d60e7
 def _blocks(Block=resnet.Block)->Iterator: # lesson 10
     x, y = _images(8, 64, 10)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), Block(4, 4), Block(4, 6, 2),
@@ -132,7 +132,7 @@ def _blocks(Block=resnet.Block)->Iterator: # lesson 10
         sgd.sgd_step(model.parameters(), .01)
         yield list(model.parameters())
 
-# %% ../nbs/api/swap.ipynb #bbbaceda
+# %% ../nbs/api/swap.ipynb #80b64232
 PARTS = { # a part's name -> its machine
     **dict.fromkeys(("sgd.linear", "sgd.mnist_loss", "sgd.sgd_step"), _by_hand),
     "optim.BasicOptim": _optimiser,
@@ -148,7 +148,7 @@ PARTS = { # a part's name -> its machine
     "resnet.Block": _blocks,
 }
 
-# %% ../nbs/api/swap.ipynb #30d103f0
+# %% ../nbs/api/swap.ipynb #d1947e17
 def swap(
     part:str|dict,      # such as "sgd.mnist_loss", or several with what replaces each
     mine:Callable=None, # your function or class, if one part is named
@@ -171,7 +171,7 @@ def swap(
     return _result(parts, True, f"{steps} steps with yours in place give the same {n} weights, "
                                 f"to {worst:.1g}.")
 
-# %% ../nbs/api/swap.ipynb #60eda00d
+# %% ../nbs/api/swap.ipynb #502de729
 def _machine(parts): # the machine that has all these parts
     for name, f in parts.items():
         if name not in PARTS:
@@ -191,7 +191,7 @@ def _apart(mine, theirs): # largest difference, relative to the largest weight
     if any(p.shape != q.shape for p, q in pairs): return float("inf")
     return max(abs(p - q).max()/max(1., abs(q).max()) for p, q in pairs)
 
-# %% ../nbs/api/swap.ipynb #9a1aeccb
+# %% ../nbs/api/swap.ipynb #6f89ecb6
 def _which(step, apart): # when the weights part company says where to look
     if apart == float("inf"): return "The weights have another shape or number than the course's."
     if step == 1: return f"The weights differ after the first step already, by {apart:.1g}."
