@@ -6,7 +6,7 @@
 __all__ = ['FormatError', 'read_csv', 'write_csv', 'write_submission', 'read_idx', 'write_idx', 'class_names', 'read_folder',
            'read_npz', 'read_openml', 'read']
 
-# %% ../nbs/api/formats.ipynb #9f61bd8e
+# %% ../nbs/api/formats.ipynb #637287d5
 import csv, gzip, os, re, struct, warnings, zipfile, zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +19,10 @@ from torch import Tensor
 
 from . import checks
 
-# %% ../nbs/api/formats.ipynb #72d2b9db
+# %% ../nbs/api/formats.ipynb #f42eab93
 class FormatError(ValueError): "A file is not what it should be; the message says where and how."
 
-# %% ../nbs/api/formats.ipynb #2ca9bbff
+# %% ../nbs/api/formats.ipynb #460cc729
 def read_csv(
     file:Path, # a header, then a line for each image
 )->tuple[Tensor, Tensor|None]: # images (n, 28, 28), labels (n,) or none
@@ -39,7 +39,7 @@ def read_csv(
     y = torch.from_numpy(table[:, column].astype(np.int64)) if labelled else None
     return torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 28, 28)), y
 
-# %% ../nbs/api/formats.ipynb #adeae9a7
+# %% ../nbs/api/formats.ipynb #cf7accae
 def _header(file):
     try:
         with open(file, encoding="utf-8-sig", newline="") as f: names = next(csv.reader(f), [])
@@ -62,7 +62,7 @@ def _table(file, header):
                           f"{len(header)} columns.")
     return table
 
-# %% ../nbs/api/formats.ipynb #5fd39a33
+# %% ../nbs/api/formats.ipynb #e6291184
 def _in_line(file, header, e): # NumPy's error with the line and column that a person would look for
     said = str(e)
     if match := re.search(r"string '(.*?)' to \w+ at row (\d+), column (\d+)", said):
@@ -82,7 +82,7 @@ def _within(file, header, table):
         raise FormatError(f"{file}, line {row + 2}, column {header[column]}: {table[row, column]} "
                           "is not within 0 to 255.")
 
-# %% ../nbs/api/formats.ipynb #50b0bfe3
+# %% ../nbs/api/formats.ipynb #a395d9cb
 @contextmanager
 def _whole(file)->Iterator[Path]: # written beside its place and moved there: whole or not at all
     file = Path(file)
@@ -107,7 +107,7 @@ def write_csv(
         np.savetxt(half, x, fmt="%d", delimiter=",", header=",".join(names), comments="",
                    encoding="utf-8")
 
-# %% ../nbs/api/formats.ipynb #be7618a7
+# %% ../nbs/api/formats.ipynb #42d7ef6e
 def write_submission(
     file:Path, # to be written, or written over
     labels,    # what was read, whole numbers, (n,)
@@ -117,7 +117,7 @@ def write_submission(
     with _whole(file) as half, open(half, "w", encoding="utf-8", newline="") as f:
         csv.writer(f, lineterminator="\n").writerows([("ImageId", "Label"), *rows])
 
-# %% ../nbs/api/formats.ipynb #5d097908
+# %% ../nbs/api/formats.ipynb #da0bb3a1
 def read_idx(
     file:Path, # an IDX file of bytes, gzipped or not
 )->Tensor:     # uint8, of the sizes that the file names
@@ -138,7 +138,7 @@ def read_idx(
     return torch.frombuffer(bytearray(values), dtype=torch.uint8).reshape(sizes) if n else \
         torch.zeros(sizes, dtype=torch.uint8)
 
-# %% ../nbs/api/formats.ipynb #edddd60f
+# %% ../nbs/api/formats.ipynb #55ed1890
 _LIMIT = 1 << 30 # bytes that a compressed file may unfold to: MNIST has 47 million
 
 def _unzipped(file, raw):
@@ -149,7 +149,7 @@ def _unzipped(file, raw):
     if not unzip.eof: raise FormatError(f"{file} is cut short.")
     return out
 
-# %% ../nbs/api/formats.ipynb #7e24a5f3
+# %% ../nbs/api/formats.ipynb #bd243525
 def write_idx(
     file:Path, # to be written, or written over; gzipped if its name ends with .gz
     values,    # images (n, h, w) or labels (n,), from 0 to 255
@@ -165,7 +165,7 @@ def write_idx(
     if Path(file).suffix == ".gz": raw = gzip.compress(raw, mtime=0)
     with _whole(file) as half: half.write_bytes(raw)
 
-# %% ../nbs/api/formats.ipynb #15d8aadd
+# %% ../nbs/api/formats.ipynb #7cf3e1eb
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 def _by_number(text): return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", text)]
@@ -178,7 +178,7 @@ def class_names(
              if f.is_dir() and any(p.suffix.lower() in _PICTURES for p in f.iterdir())]
     return sorted(names, key=_by_number)
 
-# %% ../nbs/api/formats.ipynb #df3ebdc2
+# %% ../nbs/api/formats.ipynb #d663e827
 def read_folder(
     folder:Path, # one folder in it for each class; or images alone, which then have no labels
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
@@ -196,7 +196,7 @@ def read_folder(
     y = torch.tensor([k for _, k in found]) if names else None
     return torch.from_numpy(np.stack(x)), y
 
-# %% ../nbs/api/formats.ipynb #8c210dde
+# %% ../nbs/api/formats.ipynb #43b484cb
 def _same_size(file, pixels, first):
     if pixels.shape == first.shape: return
     (h, w), (h1, w1) = pixels.shape, first.shape
@@ -209,7 +209,7 @@ def _grey(file):
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise FormatError(f"{file} cannot be read as an image ({e}).") from e
 
-# %% ../nbs/api/formats.ipynb #82fb5370
+# %% ../nbs/api/formats.ipynb #f241f580
 _NAMED = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "y_test"))
 
 def read_npz(
@@ -229,14 +229,14 @@ def read_npz(
     x, y = (there.get(name) for name in pairs[0])
     return _checked(file, x, y)
 
-# %% ../nbs/api/formats.ipynb #ae92f720
+# %% ../nbs/api/formats.ipynb #45740a43
 def _checked(file, x, y): # as the methods want them, or a sentence with the file's name
     try:
         x = checks.images(x)
         return x, None if y is None else checks.labels(y, len(x))
     except ValueError as e: raise FormatError(f"{file}: {e}") from e
 
-# %% ../nbs/api/formats.ipynb #da78b311
+# %% ../nbs/api/formats.ipynb #a6fd778f
 def read_openml(
     name:str="mnist_784", # or another of 784 grey values, such as "Fashion-MNIST"
 )->tuple[Tensor, Tensor]: # images (n, 28, 28), labels (n,)
@@ -249,7 +249,7 @@ def read_openml(
         raise FormatError(f"OpenML's {name} is {x.shape}: this is for sets of 784 grey values.")
     return _checked(f"OpenML's {name}", x.astype(np.int64).reshape(-1, 28, 28), y.astype(np.int64))
 
-# %% ../nbs/api/formats.ipynb #7b5397fd
+# %% ../nbs/api/formats.ipynb #ba7abd9f
 _PARTS = {"train": ("train", "training", "train-"), "test": ("test", "testing", "valid", "t10k-",
                                                           "test-")}
 
@@ -266,7 +266,7 @@ def read(
     if path.suffix == ".npz": return read_npz(path, part if _has_parts(path) else None)
     return _read_pair(path)
 
-# %% ../nbs/api/formats.ipynb #dc89d0fd
+# %% ../nbs/api/formats.ipynb #7d082408
 def _has_parts(file):
     try:
         with zipfile.ZipFile(file) as z: return {"x_train.npy", "x_test.npy"} <= set(z.namelist())
@@ -279,7 +279,7 @@ def _read_folder(folder, part):
     of_part = [f for f in idx if f.name.startswith(_PARTS[part])] or idx[:part == "train"]
     return _read_pair(of_part[0]) if of_part else read_folder(folder)
 
-# %% ../nbs/api/formats.ipynb #27998244
+# %% ../nbs/api/formats.ipynb #784e8ed7
 def _read_pair(file): # images, and the labels of the file that goes with them
     x = read_idx(file)
     if x.ndim != 3:
