@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Mark', 'run_workbook', 'mark_workbook', 'mark', 'commonest', 'write_marks', 'as_page']
 
-# %% ../nbs/api/marking.ipynb #028e4196
+# %% ../nbs/api/marking.ipynb #cb089786
 import ast, csv, json, os, re, secrets, signal, subprocess, sys, tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import checks
 
-# %% ../nbs/api/marking.ipynb #33ab017c
+# %% ../nbs/api/marking.ipynb #e391c4ee
 @dataclass
 class Mark:
     "What one learner's answer to one exercise was found to be."
@@ -24,13 +24,7 @@ class Mark:
     mistake:str=""    # its name, if the answer made one that has a name
     message:str=""    # what the learner would have read
 
-# %% ../nbs/api/marking.ipynb #39c7820c
-_CHILD = """
-import sys, os
-from mnist_course.marking import run_workbook
-run_workbook(sys.argv[1], int(sys.argv[2]), sys.argv[3])
-"""
-
+# %% ../nbs/api/marking.ipynb #cba98b3d
 def _sources(nb): # the code cells of a notebook, without what only IPython understands
     book = json.loads(Path(nb).read_text(encoding="utf-8"))
     for cell in book["cells"]:
@@ -38,7 +32,7 @@ def _sources(nb): # the code cells of a notebook, without what only IPython unde
         lines = "".join(cell["source"]).splitlines(keepends=True)
         yield "".join("\n" if line.lstrip().startswith(("%", "!")) else line for line in lines)
 
-# %% ../nbs/api/marking.ipynb #04c41b4d
+# %% ../nbs/api/marking.ipynb #02ac231e
 def _fingerprint(): # of all that marks: changes if a part of it is replaced
     from mnist_course import exercises
     own = {k: v for k, v in vars(exercises).items() if not k.startswith("__")}
@@ -47,7 +41,7 @@ def _fingerprint(): # of all that marks: changes if a part of it is replaced
               for k, e in exercises._KNOWN.items()}
     return code, marked
 
-# %% ../nbs/api/marking.ipynb #2d76d6e7
+# %% ../nbs/api/marking.ipynb #d8ee0231
 def run_workbook(
     nb:str,   # the notebook
     fd:int,   # of the pipe that leads to the parent
@@ -71,7 +65,7 @@ def run_workbook(
     tell() # through
     os._exit(0)
 
-# %% ../nbs/api/marking.ipynb #32835cb3
+# %% ../nbs/api/marking.ipynb #1b056b80
 def _run_cells(nb):
     import linecache
     space = {"__name__": "__main__"}
@@ -82,7 +76,13 @@ def _run_cells(nb):
         except MemoryError: raise
         except BaseException as e: print(f"{name}: {type(e).__name__}: {e}", file=sys.stderr)
 
-# %% ../nbs/api/marking.ipynb #a3847ac7
+# %% ../nbs/api/marking.ipynb #a2af2737
+_CHILD = """
+import sys, os
+from mnist_course.marking import run_workbook
+run_workbook(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+"""
+
 def _limits(memory): # in the child, before it begins
     def set_them():
         os.setsid()
@@ -108,7 +108,7 @@ def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it
     told = [line for line in report.splitlines() if line.startswith(word)]
     return [json.loads(line.removeprefix(word)) for line in told if line.endswith("]")], ended
 
-# %% ../nbs/api/marking.ipynb #5198aebd
+# %% ../nbs/api/marking.ipynb #1b10bbd7
 def _wait(child, read, seconds):
     with ThreadPoolExecutor(2) as pool:
         said = pool.submit(lambda: os.fdopen(read).read())
@@ -124,7 +124,7 @@ def _wait(child, read, seconds):
     if ended == "crashed" and ("MemoryError" in text or "allocate memory" in text): ended = "memory"
     return said.result(), ended
 
-# %% ../nbs/api/marking.ipynb #b2a5f299
+# %% ../nbs/api/marking.ipynb #19b217c3
 def mark_workbook(
     nb:Path,                # a learner's notebook
     learner:str,            # a name for the table
@@ -148,13 +148,13 @@ def mark_workbook(
     if not keys and not found and not through: return [rest]
     return [found.get(key) or replace(rest, exercise=key) for key in sorted({*keys, *found})]
 
-# %% ../nbs/api/marking.ipynb #d83e6a86
+# %% ../nbs/api/marking.ipynb #c124527b
 def _ending(ended, seconds, memory):
     why = {"too long": f"was stopped after {seconds:g} seconds",
            "memory": f"wanted more than {memory >> 20} MB of memory"}
     return f"The workbook {why.get(ended, 'ended before it was through')}."
 
-# %% ../nbs/api/marking.ipynb #5249620c
+# %% ../nbs/api/marking.ipynb #a57326d2
 def _expected(nb): # the keys that the workbook's cells check
     keys = []
     for source in _sources(nb):
@@ -166,7 +166,7 @@ def _expected(nb): # the keys that the workbook's cells check
                 if isinstance(node.args[0], ast.Constant): keys.append(str(node.args[0].value))
     return keys
 
-# %% ../nbs/api/marking.ipynb #a119bc0f
+# %% ../nbs/api/marking.ipynb #a622eab1
 def mark(
     folder:Path,           # a folder or a file for each learner
     seconds:float=120,     # for each workbook
@@ -186,7 +186,7 @@ def mark(
         return mark_workbook(nb, learner, seconds, memory)
     with ThreadPoolExecutor(at_once) as pool: return [m for ms in pool.map(one, books) for m in ms]
 
-# %% ../nbs/api/marking.ipynb #5fb9fd98
+# %% ../nbs/api/marking.ipynb #11780b9c
 def commonest(
     marks:list[Mark],
 )->list[tuple]: # (exercise, mistake, how many learners), the commonest first
@@ -210,7 +210,7 @@ def write_marks(
 
 def _as_text(v): return f"'{v}" if str(v)[:1] in "=+-@" else v # a spreadsheet would compute it
 
-# %% ../nbs/api/marking.ipynb #0d624d48
+# %% ../nbs/api/marking.ipynb #05c0ba0a
 def as_page(
     marks:list[Mark],
 )->str: # HTML
