@@ -364,7 +364,6 @@ _R = dict(pool="resnet18", together="resnet")
 _TABLE += [
     _E("conv.cnn", _M, "full", 5, dict(name="numpy_cnn", at_epoch={"first_epoch": 1}),
        "ten digits: NumPy, convolution", "a window that slides", "e.cnn"),
-    _E("conv.held_out", _M, "full", 3, dict(name="numpy_cnn", held_out=1/6, split=1337)),
     _E("resnet.depth", depth, "full", 5),
     _E("resnet.stock", fastai_resnet, "full", 3, {},
        "ten digits: ResNet18, fastai as printed", "convolution, depth", together="resnet"),
