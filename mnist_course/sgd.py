@@ -27,8 +27,7 @@ def rows_and_targets(
     dtype=torch.float32, # of rows and targets
 )->tuple[Tensor, Tensor]: # rows from 0 to 1, (n, h·w); targets, (n, 1)
     "Images of the smaller digit first, each digit's in the given order; targets in a column."
-    images = checks.images(images)
-    labels = checks.labels(labels, len(images))
+    images, labels = checks.images(images), checks.labels(labels, len(images))
     order = labels.argsort(stable=True)
     targets = (labels[order] == digit).to(dtype)
     return as_rows(images[order], dtype), targets[:, None]
