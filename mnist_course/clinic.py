@@ -897,7 +897,7 @@ def examine(
     in_use:Tensor=None, # inputs as they arrive in use, (m, …)
     checks:Iterable[Callable]=CHECKS, # what to make, in this order; add your own
 )->Report:
-    "Make every check that applies and leave all as it was; `ValueError` for unfit input."
+    "Make every check that applies; put model, optimiser and loaders back; `ValueError` if unfit."
     given = dict(model=model, loss_func=loss_func, dl=dl, valid_dl=valid_dl, step=step, opt=opt,
                  predict=predict, in_use=in_use)
     with preserve(model, *[o for o in (dl, valid_dl, opt) if o is not None]):
