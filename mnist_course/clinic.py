@@ -591,7 +591,7 @@ def check_learning_rate(
     opt=None,           # its optimiser, to be left as it is; found by itself in most cases
     n_steps:int=400,    # how many steps to take at most
 )->Finding:
-    "Do the first steps bring the loss down, neither over the hills nor hardly at all?"
+    "Do the first steps bring the loss down, without leaping up first and without crawling?"
     with preserve(model, dl, *_optimizers(any_step, opt)):
         curve, uniform, k = _curve(any_step, model, loss_func, dl, n_steps)
     wrong, start, end = _judge_curve(curve, uniform), curve[0], curve[-1]
