@@ -17,7 +17,7 @@ from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
-from .plots import course_style, image_grid, show
+from .plots import show
 
 # %% ../nbs/api/handwriting.ipynb #38d81e16
 _STROKE = [(63, 62), (84, 42), (116, 42), (126, 66), (108, 89), (88, 96), # x and y of a three
@@ -72,7 +72,7 @@ def _from_numbers(image)->np.ndarray: # (h, w) from 0 to 1
     if not x.size or not np.isfinite(x).all():
         raise ValueError("The picture is empty or holds numbers that are not finite.")
     low, high = min(x.min(), 0), max(x.max(), 1)
-    if 0 <= low and 1 < high <= 255: high = 255
+    if 0 <= low and 2 < high <= 255: high = 255
     x = (x - low)/(high - low)
     if x.ndim == 2: return x
     return _from_numbers(np.asarray(_on_paper(Image.fromarray((x*255).astype(np.uint8)))))
