@@ -1,4 +1,4 @@
-"The glossary leads where a term is built, the cards have a page each, and a copy to write in is safe."
+"The glossary leads to where a term is built, cards are right, and what a reader writes is safe."
 import json
 import re
 import shutil
