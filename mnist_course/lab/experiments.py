@@ -362,6 +362,8 @@ _TABLE += [
 # %% ../../nbs/lab/experiments.ipynb #exp00027
 _R = dict(pool="resnet18", together="resnet")
 _TABLE += [
+    _E("conv.cnn", _M, "full", 5, dict(name="numpy_cnn", at_epoch={"first_epoch": 1}),
+       "ten digits: NumPy, convolution", "a window that slides", "e.cnn"),
     _E("resnet.depth", depth, "full", 5),
     _E("resnet.stock", fastai_resnet, "full", 3, {},
        "ten digits: ResNet18, fastai as printed", "convolution, depth", together="resnet"),
