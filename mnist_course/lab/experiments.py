@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_start', 'odd_or_even', 'tiny_relu', 'pooled',
            'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'compiling', 'a_phase_two',
-           'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_fine_tune', 'd_net', 'd_start',
+           'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net', 'd_start',
            'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn', 'measure_ledger']
 
 # %% ../../nbs/lab/experiments.ipynb #exp00003
@@ -269,24 +269,16 @@ def b_ten(path, seed, decay=False, **settings):
     with torch.no_grad(): training = accuracy(run.model(as_rows(x)), y)
     return {"accuracy": run.final, "training": training, "n_valid": run.n_valid}
 
-# %% ../../nbs/lab/experiments.ipynb #5123fd1d
-class _OnTraining: # a callback: notes accuracy and loss on the training images after each epoch
-    def before_fit(self, learn): self.rows = []
-    def after_epoch(self, learn):
-        data = Batches(learn.train_dl.x, learn.train_dl.y, 4096)
-        self.rows.append(learn.validate(data))
-
-def b_fine_tune(path, seed, relu=True, n_epochs=10):
-    "Write-up B's 784-30-10 by the whole of its `fine_tune(10, 0.1)`."
+# %% ../../nbs/lab/experiments.ipynb #57ced260
+def b_by_rates(path, seed, relu=True, n_epochs=10, constant=False):
+    "Write-up B's 784-30-10 by the whole of its `fine_tune(10, 0.1)`, or at 0.1 throughout."
     some = some_of(*load_split(path, "training"), 42_000, seed)
     x, y, *valid = hold_out(*some, seed=seed)
-    rates, look = fine_tune_rates(n_epochs, .1, math.ceil(len(x)/5)), _OnTraining()
-    run = fit_small_batches((x, y), valid, seed, relu, n_epochs + 1,
-                            [writeups.FollowRates(rates), look])
-    return {"accuracy": run.final, "training": look.rows[-1]["accuracy"],
-            "training_epoch_1": look.rows[0]["accuracy"],
-            "training_epoch_2": look.rows[1]["accuracy"],
-            "training_loss": look.rows[-1]["valid_loss"],
+    steps = math.ceil(len(x)/5)
+    rates = [.1]*steps*n_epochs if constant else fine_tune_rates(n_epochs, .1, steps)
+    run, training = writeups.fit_b((x, y), valid, rates, seed, relu)
+    return {"accuracy": run.final, "training": training[-1], "training_loss": run.loss[-1],
+            "training_epoch_1": training[0], "training_epoch_2": training[1],
             "held_out_epoch_1": run.accuracy[0], "n_valid": run.n_valid}
 
 # %% ../../nbs/lab/experiments.ipynb #exp00020
@@ -313,7 +305,7 @@ def d_replay(path, seed):
     return {"max_w": largest, "n_valid": math.inf, "images": len(scores),
             **{f"prediction_{k}": scores[k].item() for k in range(1, 10)}}
 
-# %% ../../nbs/lab/experiments.ipynb #d64b90b8
+# %% ../../nbs/lab/experiments.ipynb #7f4e739d
 def c_raw(path, seed, **settings):
     "Write-up C's network on pixels from 0 to 255."
     parts = pooled_split(path)
@@ -475,7 +467,7 @@ _TABLE += [
     _E("speed.large_batch", one_epoch, "full", 3, dict(bs=256, lr=.1), **_R),
 ]
 
-# %% ../../nbs/lab/experiments.ipynb #e547872a
+# %% ../../nbs/lab/experiments.ipynb #e834d370
 _E_NET = dict(name="numpy_relu", lr=.01, decay=.95)
 _TABLE += [
     _E("figures.a_counts", a_counts, "sample", 1, published="a.threes"),
@@ -485,9 +477,10 @@ _TABLE += [
     _E("figures.a_resnet", a_resnet, "sample", 3, published="a.resnet"),
     _E("figures.b_learner", b_learner, "full", 20, published="b.sgd"),
     _E("figures.b_ten", b_ten, "full", 20, published="b.ten_digits"),
-    _E("figures.b_no_relu", b_ten, "full", 20, dict(relu=False), published="b.ten_digits"),
-    _E("figures.b_fine_tune", b_fine_tune, "full", 10, published="b.ten_digits"),
-    _E("figures.b_fine_tune_no_relu", b_fine_tune, "full", 10, dict(relu=False)),
+    _E("figures.b_no_relu", b_by_rates, "full", 10, dict(relu=False, constant=True),
+       published="b.ten_digits"),
+    _E("figures.b_fine_tune", b_by_rates, "full", 5, published="b.ten_digits"),
+    _E("figures.b_fine_tune_no_relu", b_by_rates, "full", 5, dict(relu=False)),
     _E("figures.d_replay", d_replay, "sample", 1, published="d.max_w"),
     _E("figures.d_start", d_start, "tiny", 20, published="d.linear_start"),
     _E("figures.d_linear", d_net, "tiny", 20, published="d.linear"),
@@ -498,7 +491,7 @@ _TABLE += [
     _E("figures.e_cnn", e_cnn, "full", 3, published="e.cnn"),
 ]
 
-# %% ../../nbs/lab/experiments.ipynb #ae419221
+# %% ../../nbs/lab/experiments.ipynb #88a33411
 _RIGHT = dict(network=Network)
 def _raw(key, lr, pool="c_raw", **settings): # pixels from 0 to 255; kin share their spread
     return _E(f"figures.{key}", c_raw, "full", 3, dict(lr=lr, **settings), pool=pool,
