@@ -37,7 +37,7 @@ def possible_sizes(
     printed = list(printed)
     return [n for n in sizes if all(counts_behind(p, n) for p in printed)]
 
-# %% ../nbs/13_reading_figures.ipynb #ee32a19e
+# %% ../nbs/13_reading_figures.ipynb #234c01df
 def draws(
     seed:int, # as given to `torch.manual_seed`
     *shapes,  # of the tensors drawn after it, in this order
@@ -46,7 +46,7 @@ def draws(
     g = torch.Generator().manual_seed(seed)
     return [torch.randn(shape, generator=g) for shape in shapes]
 
-# %% ../nbs/13_reading_figures.ipynb #2a8fb959
+# %% ../nbs/13_reading_figures.ipynb #cdab126e
 def printed_by(
     printed:str,    # a number as printed, such as "3.3164"
     scores:Tensor,  # what each of many images would give, (n,)
@@ -55,7 +55,7 @@ def printed_by(
     near = .6*10**-len(printed.partition(".")[2])    # half a digit, and float32 has a last one
     return ((scores - float(printed)).abs() <= near).nonzero().ravel().tolist()
 
-# %% ../nbs/13_reading_figures.ipynb #7e8b165a
+# %% ../nbs/13_reading_figures.ipynb #77371b34
 def one_cycle(
     n_steps:int,  # as many rates
     top:float,    # the highest
@@ -69,7 +69,7 @@ def one_cycle(
         return between(top, top/1e5, (at - rising)/(1 - rising))
     return [rate(step/n_steps) for step in range(n_steps)]
 
-# %% ../nbs/13_reading_figures.ipynb #2e886d1b
+# %% ../nbs/13_reading_figures.ipynb #66481353
 def fine_tune_rates(
     n_epochs:int,  # the first argument of `fine_tune`
     lr:float,      # the second
@@ -79,7 +79,7 @@ def fine_tune_rates(
     frozen = one_cycle(n_batches, lr, div=25, rising=.99)
     return frozen + one_cycle(n_epochs*n_batches, lr/2, div=5, rising=.3)
 
-# %% ../nbs/13_reading_figures.ipynb #acced338
+# %% ../nbs/13_reading_figures.ipynb #d6fa135f
 def wilson(
     right:int, # images read correctly
     n:int,     # of so many
@@ -91,7 +91,7 @@ def wilson(
     middle, half = p + z*z/(2*n), z*math.sqrt(p*(1 - p)/n + (z/(2*n))**2)
     return (middle - half)/(1 + z*z/n), (middle + half)/(1 + z*z/n)
 
-# %% ../nbs/13_reading_figures.ipynb #87c20287
+# %% ../nbs/13_reading_figures.ipynb #ee0539a5
 def disagreements(
     a:Tensor, # is each image read correctly by the one? bool, (n,)
     b:Tensor, # and by the other? the same images in the same order, bool, (n,)
@@ -100,7 +100,7 @@ def disagreements(
     if a.shape != b.shape: raise ValueError(f"{len(a)} images and {len(b)}: give the same images.")
     return int((a & ~b).sum()), int((b & ~a).sum())
 
-# %% ../nbs/13_reading_figures.ipynb #8deb3492
+# %% ../nbs/13_reading_figures.ipynb #7539f8a0
 def mcnemar(
     only_a:int, # images that only the one model reads correctly
     only_b:int, # images that only the other does
@@ -109,7 +109,7 @@ def mcnemar(
     n = only_a + only_b
     return float(binomtest(only_a, n).pvalue) if n else 1.
 
-# %% ../nbs/13_reading_figures.ipynb #8e14cbf1
+# %% ../nbs/13_reading_figures.ipynb #84807c66
 def paired_difference(
     a:Iterable[float], # a figure of the one method, for each seed
     b:Iterable[float], # of the other, with the same seeds in the same order
@@ -160,7 +160,7 @@ def summarise(
 # %% ../nbs/13_reading_figures.ipynb #7fc6152b
 CONFIDENCE = .95 # one more run of ours lies in the interval 19 times in 20
 
-# %% ../nbs/13_reading_figures.ipynb #062d9255
+# %% ../nbs/13_reading_figures.ipynb #2660d842
 def allowed(
     ours:Measured, # what our runs gave
     confidence:float=CONFIDENCE, # chance that one more run of ours lies in it

@@ -30,7 +30,7 @@ from ..python_net import SIZES, FaultyNetwork
 from ..sgd import init_params, linear, train_epoch, validate_epoch
 from ..trained import Trained
 
-# %% ../../nbs/lab/writeups.ipynb #e201ae70
+# %% ../../nbs/lab/writeups.ipynb #d8a6553e
 def fit_a_resnet(
     path:Path,  # from `get_data("sample")`
     seed:int=0, # for the weights and the order of the images
@@ -60,7 +60,7 @@ def zeros_ones(
     x, y, xv, yv = hold_out(*load_split(path, "training", digits=[0, 1]), seed=seed)
     return (as_rows(x), y.float()[:, None]), (as_rows(xv), yv.float()[:, None])
 
-# %% ../../nbs/lab/writeups.ipynb #123775c4
+# %% ../../nbs/lab/writeups.ipynb #f529d670
 def _b_net(seed, relu): # 784-30-10 from PyTorch's own weights
     torch.manual_seed(seed)
     start, net = [nn.Linear(784, 30), nn.Linear(30, 10)], MLP((784, 30, 10))
@@ -69,7 +69,7 @@ def _b_net(seed, relu): # 784-30-10 from PyTorch's own weights
     if not relu: net.layers = list(net.linear)
     return net
 
-# %% ../../nbs/lab/writeups.ipynb #0629b348
+# %% ../../nbs/lab/writeups.ipynb #a3f95c52
 def fit_b(
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels (n,)
     valid:tuple[Tensor, Tensor], # the same, held out
@@ -93,7 +93,7 @@ def fit_b(
     done.loss.append(net.loss(x, y)) # on the training images, at the end
     return done, on_training
 
-# %% ../../nbs/lab/writeups.ipynb #73084014
+# %% ../../nbs/lab/writeups.ipynb #bf0642ed
 def fit_raw_twin(
     train:tuple,     # images uint8 (n, h, w), labels (n,), tensors
     valid:tuple,     # the same, to judge by
@@ -141,7 +141,7 @@ def fit_d(
         done.accuracy.append(sum(each)/len(each))
     return done
 
-# %% ../../nbs/lab/writeups.ipynb #5fabcccf
+# %% ../../nbs/lab/writeups.ipynb #f65865c2
 def d_images(
     path:Path,  # from `get_data("sample")`
     digit:int,  # 3 or 7
@@ -243,7 +243,7 @@ def _span(claim, low, high):
     if claim.percent: return f"{100*max(0, low):.1f} to {100*min(1, high):.1f}%"
     return "" if low == high else f"{_as_shown(low, claim)} to {_as_shown(high, claim)}"
 
-# %% ../../nbs/lab/writeups.ipynb #7f48935b
+# %% ../../nbs/lab/writeups.ipynb #9ca9fe46
 def widest(
     claim:Claim, # of an accuracy, a loss or another number
 )->float:        # half an interval, in the claim's own unit
@@ -260,7 +260,7 @@ def told(
     said = verdict(theirs.value, ours, theirs.decimals, other_images=other, widest=widest(claim))
     return said, *allowed(ours, other_images=other)
 
-# %% ../../nbs/lab/writeups.ipynb #4150ccba
+# %% ../../nbs/lab/writeups.ipynb #48a84000
 def _measured(claim, ours): # the cells of a row that our runs fill
     if claim.theirs.kind == "epoch": # ours is the share of the runs in which it was that epoch
         return {"measured": f"{round(ours.mean*ours.n_seeds)} runs of {ours.n_seeds}",
