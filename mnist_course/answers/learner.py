@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['batch', 'mean', 'guard', 'fall', 'one_batch', 'mean_over_images', 'StopAtNaN', 'rate_at']
 
-# %% ../../nbs/exercises/04_learner.ipynb #c1e9137a
+# %% ../../nbs/exercises/04_learner.ipynb #757229ed
 from types import SimpleNamespace
 
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 from ..exercises import Exercise, mistake_of, solution_of
 
-# %% ../../nbs/exercises/04_learner.ipynb #10e62f26
+# %% ../../nbs/exercises/04_learner.ipynb #a961944d
 class _Watched: # an optimiser that writes down what it is asked to do
     def __init__(self, params, lr): self.params, self.lr, self.log = list(params), lr, []
 
@@ -26,7 +26,7 @@ class _Watched: # an optimiser that writes down what it is asked to do
         self.log.append(("zero_grad", []))
         for p in self.params: p.grad = None
 
-# %% ../../nbs/exercises/04_learner.ipynb #9ab999c8
+# %% ../../nbs/exercises/04_learner.ipynb #5f826323
 def _run_batches(f, n): # weights, losses and the order of things, over n batches
     model = nn.Linear(2, 1).double()
     model.load_state_dict({"weight": torch.tensor([[.5, -.5]]), "bias": torch.zeros(1)})
@@ -39,13 +39,13 @@ def _run_batches(f, n): # weights, losses and the order of things, over n batche
         xb, yb = (torch.randn(3, k, generator=g, dtype=torch.float64) for k in (2, 1))
         f(learn, xb, yb)
         loss = learn.loss
-        seen.append([model.weight.detach().clone(), None if loss is None else float(loss)])
+        seen.append([model.weight.detach().clone(), None if loss is None else loss.item()])
     if not opt.log and all(loss is None for _, loss in seen): return None
     grads = [g for name, gs in opt.log if name == "step" for g in gs]
     return {"weights and losses": seen, "gradients at each step": grads,
             "steps": sum(name == "step" for name, _ in opt.log)}
 
-# %% ../../nbs/exercises/04_learner.ipynb #dd13c861
+# %% ../../nbs/exercises/04_learner.ipynb #0f871221
 batch = Exercise("04.1", "One batch", (
     "Five lines: scores, loss, backward, step, zero_grad.",
     "`learn.loss = learn.loss_func(learn.model(xb), yb)`",
@@ -59,7 +59,7 @@ def one_batch(learn, xb, yb):
     learn.opt.step()
     learn.opt.zero_grad()
 
-# %% ../../nbs/exercises/04_learner.ipynb #7b1902c6
+# %% ../../nbs/exercises/04_learner.ipynb #bb56dae6
 @mistake_of(batch, "The gradients are not emptied: they are still in the next batch's")
 def _stale(learn, xb, yb):
     learn.loss = learn.loss_func(learn.model(xb), yb)
@@ -73,6 +73,7 @@ def _too_early(learn, xb, yb):
     learn.opt.zero_grad()
     learn.opt.step()
 
+# %% ../../nbs/exercises/04_learner.ipynb #aabf61ec
 @mistake_of(batch, "There is no step")
 def _no_step(learn, xb, yb):
     learn.loss = learn.loss_func(learn.model(xb), yb)
@@ -86,7 +87,7 @@ def _step_first(learn, xb, yb):
     learn.opt.zero_grad()
     learn.loss.backward()
 
-# %% ../../nbs/exercises/04_learner.ipynb #972d1b4f
+# %% ../../nbs/exercises/04_learner.ipynb #563a890c
 @mistake_of(batch, "The loss is not left in learn.loss")
 def _hidden_loss(learn, xb, yb):
     loss = learn.loss_func(learn.model(xb), yb)
@@ -101,7 +102,7 @@ def _no_model(learn, xb, yb):
     learn.opt.step()
     learn.opt.zero_grad()
 
-# %% ../../nbs/exercises/04_learner.ipynb #a34011d3
+# %% ../../nbs/exercises/04_learner.ipynb #fff78157
 mean = Exercise("04.2", "A mean over images", (
     "A small last batch must not count as much as a large one.",
     "value·size is the batch's total.",
@@ -112,7 +113,7 @@ mean = Exercise("04.2", "A mean over images", (
 def mean_over_images(values, sizes):
     return sum(v*n for v, n in zip(values, sizes, strict=True))/sum(sizes)
 
-# %% ../../nbs/exercises/04_learner.ipynb #9b8abc7d
+# %% ../../nbs/exercises/04_learner.ipynb #857c8a26
 @mistake_of(mean, "Each batch counts alike: a small one should count less")
 def _alike(values, sizes): return sum(values)/len(values)
 
@@ -125,7 +126,7 @@ def _by_batches(values, sizes): return _total(values, sizes)/len(sizes)
 @mistake_of(mean, "Only the last batch is reported")
 def _last(values, sizes): return values[-1]
 
-# %% ../../nbs/exercises/04_learner.ipynb #2c25d588
+# %% ../../nbs/exercises/04_learner.ipynb #7aba639b
 def _ask(kind, loss): # "goes on", or the type of what was raised
     callback = kind()
     if not any(callable(v) for k, v in vars(kind).items() if k[:1] != "_"): return None
@@ -150,7 +151,7 @@ class StopAtNaN:
     def after_loss(self, learn):
         if not torch.isfinite(learn.loss): raise ValueError(f"The loss is {learn.loss.item()}.")
 
-# %% ../../nbs/exercises/04_learner.ipynb #a2d0ca95
+# %% ../../nbs/exercises/04_learner.ipynb #c71ce4a2
 @mistake_of(guard, "It catches NaN, but not infinity")
 class _OnlyNaN:
     def after_loss(self, learn):
@@ -166,7 +167,7 @@ class _Inverted:
     def after_loss(self, learn):
         if torch.isfinite(learn.loss): raise ValueError
 
-# %% ../../nbs/exercises/04_learner.ipynb #86ae9b6c
+# %% ../../nbs/exercises/04_learner.ipynb #10dd4da5
 @mistake_of(guard, "It returns something and the training goes on: raise a ValueError")
 class _Returns:
     def after_loss(self, learn):
@@ -177,7 +178,7 @@ class _OneSided:
     def after_loss(self, learn):
         if torch.isnan(learn.loss) or learn.loss == float("inf"): raise ValueError
 
-# %% ../../nbs/exercises/04_learner.ipynb #d1af7493
+# %% ../../nbs/exercises/04_learner.ipynb #b4a753b9
 fall = Exercise("04.4", "A falling rate", (
     "At i = 0 it is lr; at i = n it would be 0.",
     "What share of the way is left at step i?",
@@ -188,7 +189,7 @@ fall = Exercise("04.4", "A falling rate", (
 def rate_at(lr, i, n):
     return lr*(1 - i/n)
 
-# %% ../../nbs/exercises/04_learner.ipynb #a6d0d465
+# %% ../../nbs/exercises/04_learner.ipynb #d020dd32
 @mistake_of(fall, "It reaches 0 one step early: the last step would do nothing")
 def _early(lr, i, n): return lr*(1 - i/max(1, n - 1))
 
