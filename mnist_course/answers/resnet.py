@@ -5,21 +5,21 @@
 # %% auto #0
 __all__ = ['inputs', 'block', 'by_hand', 'running', 'size', 'depth', 'planted', 'normalise_pixels', 'residual', 'update']
 
-# %% ../../nbs/exercises/10_resnet.ipynb #319db8ff
+# %% ../../nbs/exercises/10_resnet.ipynb #b4bb8878
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..exercises import Exercise, is_value, mistake_of, solution_of
 
-# %% ../../nbs/exercises/10_resnet.ipynb #5a6cd718
+# %% ../../nbs/exercises/10_resnet.ipynb #fefafead
 def _random(rng, *shape, dtype=torch.float64):
     g = torch.Generator().manual_seed(rng.randrange(2**31))
     return torch.randn(shape, generator=g, dtype=dtype)
 
 def _grey_values(rng):
     g = torch.Generator().manual_seed(rng.randrange(2**31))
-    sizes = (1, 1, 1), (1, 2, 2), (3, 2, 4)
+    sizes = (1, 1, 2), (1, 2, 2), (3, 2, 4)
     return [(torch.randint(0, 256, size, generator=g, dtype=torch.uint8),) for size in sizes] + [
         (torch.rand(2, 3, 2, generator=g)*255,)]
 
@@ -33,7 +33,7 @@ inputs = Exercise("10.1", "Images for a network with channels", (
 def normalise_pixels(pixels):
     return ((pixels.float() - 33.3)/78.6)[:, None]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #3a15b855
+# %% ../../nbs/exercises/10_resnet.ipynb #ef94d006
 @mistake_of(inputs, "The channel is missing: the shape is (n, 1, h, w)")
 def _no_channel(pixels): return normalise_pixels(pixels)[:, 0]
 
@@ -60,7 +60,7 @@ def _own(pixels):
     x = pixels.float()
     return ((x - x.mean())/x.std())[:, None]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #3851c77a
+# %% ../../nbs/exercises/10_resnet.ipynb #6f7fe2c2
 def _use_block(f, x, c_out, stride):
     g = torch.Generator().manual_seed(0)
     c_in = x.shape[1]
@@ -88,7 +88,7 @@ def residual(x, conv1, bn1, conv2, bn2, downsample):
     y = F.relu(bn1(conv1(x)))
     return F.relu(bn2(conv2(y)) + shortcut)
 
-# %% ../../nbs/exercises/10_resnet.ipynb #4fd56a78
+# %% ../../nbs/exercises/10_resnet.ipynb #2fb1428a
 @mistake_of(block, "There is no shortcut: this is the plain block")
 def _plain(x, conv1, bn1, conv2, bn2, downsample): return F.relu(bn2(conv2(F.relu(bn1(conv1(x))))))
 
@@ -110,7 +110,7 @@ def _overwritten(x, conv1, bn1, conv2, bn2, downsample):
     x = bn2(conv2(x))
     return F.relu(x + (x if downsample is None else downsample(x)))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #59dca60a
+# %% ../../nbs/exercises/10_resnet.ipynb #ab2474e8
 @mistake_of(block, "downsample is not used: with other maps or a stride x does not fit as it is")
 def _never_down(x, conv1, bn1, conv2, bn2, downsample):
     return residual(x, conv1, bn1, conv2, bn2, None)
@@ -132,7 +132,7 @@ def _no_norm(x, conv1, bn1, conv2, bn2, downsample):
 def _product(x, conv1, bn1, conv2, bn2, downsample):
     return F.relu(bn2(conv2(F.relu(bn1(conv1(x)))))*(x if downsample is None else downsample(x)))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #78322f2b
+# %% ../../nbs/exercises/10_resnet.ipynb #e1f4ff31
 by_hand = Exercise("10.3", "Batch normalisation by hand", (
     "The mean is 4. The variance is the mean of 9, 1, 1 and 9.",
     "7 is 3 above the mean; the standard deviation is √5.",
@@ -146,7 +146,7 @@ is_value(by_hand, 6/5**.5 + 1, {
     "The shift comes after the scale": 2*(3/5**.5 + 1),
     "The mean is not subtracted": 14/5**.5 + 1})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #e89b5606
+# %% ../../nbs/exercises/10_resnet.ipynb #b83d60f5
 running = Exercise("10.4", "The running averages", (
     "One number for each map: which of the axes 0 to 3 go, if the maps stand in axis 1?",
     "x.mean((0, 2, 3)) and x.var((0, 2, 3)); a tensor's var divides by n - 1.",
@@ -160,7 +160,7 @@ def update(mean, var, x, momentum):
     return (mean + momentum*(x.mean((0, 2, 3)) - mean),
             var + momentum*(x.var((0, 2, 3)) - var))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #b36e1c71
+# %% ../../nbs/exercises/10_resnet.ipynb #b733bece
 @mistake_of(running, "The two shares are swapped: most of the old average is kept")
 def _swapped(mean, var, x, momentum): return update(mean, var, x, 1 - momentum)
 
@@ -182,15 +182,16 @@ def _in_place(mean, var, x, momentum):
     var += momentum*(x.var((0, 2, 3)) - var)
     return mean, var
 
-# %% ../../nbs/exercises/10_resnet.ipynb #ae1bcfc3
+# %% ../../nbs/exercises/10_resnet.ipynb #2d0ddb83
 @mistake_of(running, "This keeps the standard deviation: the running average is of the variance")
 def _deviation(mean, var, x, momentum):
     return update(mean, var, x, momentum)[0], var + momentum*(x.std((0, 2, 3)) - var)
 
 @mistake_of(running, "The mean is over the batch only, not over the places")
 def _places(mean, var, x, momentum):
-    return (mean[:, None, None] + momentum*(x.mean(0) - mean[:, None, None]),
-            var[:, None, None] + momentum*(x.var(0) - var[:, None, None]))
+    mean, var = mean[:, None, None], var[:, None, None]
+    spread = x.var(0) if len(x) > 1 else x[0]*torch.nan  # one image alone has no variance
+    return mean + momentum*(x.mean(0) - mean), var + momentum*(spread - var)
 
 @mistake_of(running, "Mean and variance are over all maps together: each map has its own")
 def _all_maps(mean, var, x, momentum):
@@ -199,7 +200,7 @@ def _all_maps(mean, var, x, momentum):
 @mistake_of(running, "Variance and mean are returned the wrong way round")
 def _pair(mean, var, x, momentum): return update(mean, var, x, momentum)[::-1]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #2839aab0
+# %% ../../nbs/exercises/10_resnet.ipynb #c22968a7
 size = Exercise("10.5", "What a block holds", (
     "A k×k convolution has k·k·c_in·c_out weights; the stride does not matter.",
     "A batch normalisation has a scale and a shift for each map; its averages are not trained.",
@@ -216,7 +217,7 @@ is_value(size, 9*64*128 + 9*128*128 + 64*128 + 3*2*128, {
     "The second convolution takes 128 maps, not 64": 2*9*64*128 + 64*128 + 3*2*128,
     "The shortcut's kernel is 1×1, not 3×3": 2*9*64*128 + 9*128*128 + 3*2*128})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #c52f9b69
+# %% ../../nbs/exercises/10_resnet.ipynb #e7675db2
 depth = Exercise("10.6", "The gradient's way through ten blocks", (
     "A block gives layers(x) + x. What is its derivative?",
     "0.1 + 1, in each block. And by the chain rule, ten blocks after one another?",
@@ -230,7 +231,7 @@ is_value(depth, 1.1**10, {
     "That is a single block": 1.1,
     "The derivatives are added, not subtracted: 1 + 0.1": .9**10})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #96410bbb
+# %% ../../nbs/exercises/10_resnet.ipynb #22ec4341
 planted = Exercise("10.7", "The planted mistake", (
     "What in a ResNet looks at other images of the batch?",
     "Batch normalisation takes the batch's own mean in training, its running averages in use.",
