@@ -6,12 +6,12 @@
 __all__ = ['window', 'places', 'pool', 'standardise', 'way_back', 'first_step', 'planted', 'convolve', 'output_size', 'MaxPool',
            'batch_norm', 'BatchNorm']
 
-# %% ../../nbs/exercises/09_convolution.ipynb #d904d1f6
+# %% ../../nbs/exercises/09_convolution.ipynb #73d9af90
 import numpy as np
 
 from ..exercises import Exercise, is_value, mistake_of, solution_of
 
-# %% ../../nbs/exercises/09_convolution.ipynb #006d014b
+# %% ../../nbs/exercises/09_convolution.ipynb #fb43a1f0
 def _numbers(rng, *shape): return np.array([rng.uniform(-1, 1) for _ in range(
     int(np.prod(shape)))]).reshape(shape)
 
@@ -32,7 +32,7 @@ def _difference(found, measured): # a shape that is wrong, or how far the number
     if found.shape != measured.shape: return f"the shape is {found.shape}, not {measured.shape}"
     return (found - measured).round(7)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #97c49f05
+# %% ../../nbs/exercises/09_convolution.ipynb #4a5da089
 def _images_and_kernels(rng):
     pairs = [(_numbers(rng, *size), _numbers(rng, *kernel)) for size, kernel in (
         ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 4), (2, 2)), ((5, 4), (2, 3)), ((5, 6), (3, 1)))]
@@ -54,7 +54,7 @@ def convolve(image, kernel):
             out[i, j] = (image[i:i + kh, j:j + kw]*kernel).sum()
     return out
 
-# %% ../../nbs/exercises/09_convolution.ipynb #26272c18
+# %% ../../nbs/exercises/09_convolution.ipynb #b6058205
 @mistake_of(window, "The kernel is turned round: lay it on as it stands")
 def _turned(image, kernel): return convolve(image, kernel[::-1, ::-1])
 
@@ -77,7 +77,7 @@ def _swapped(image, kernel): return convolve(image, kernel).T
 def _transposed(image, kernel):
     return convolve(image, kernel if kernel.shape[0] != kernel.shape[1] else kernel.T)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #525fa903
+# %% ../../nbs/exercises/09_convolution.ipynb #1b108bc1
 @mistake_of(window, "The window jumps by its own size: move it by one pixel")
 def _jumps(image, kernel): return convolve(image, kernel)[::kernel.shape[0], ::kernel.shape[1]]
 
@@ -92,7 +92,7 @@ def _sides(image, kernel):
     return np.array([[(image[i:i + kh, j:j + kw]*kernel).sum() for j in range(w - kw + 1)]
                      for i in range(h - kh + 1)])
 
-# %% ../../nbs/exercises/09_convolution.ipynb #99578f58
+# %% ../../nbs/exercises/09_convolution.ipynb #e4fe1ae6
 places = Exercise("09.2", "How large is the map?", (
     "How far can the window's first pixel move? Draw n = 5, k = 3 first.",
     "It can move by n + 2·padding - k pixels. How many strides is that? Count the start, too.",
@@ -104,7 +104,7 @@ places = Exercise("09.2", "How large is the map?", (
 def output_size(n, k, stride, padding):
     return (n + 2*padding - k)//stride + 1
 
-# %% ../../nbs/exercises/09_convolution.ipynb #2da78002
+# %% ../../nbs/exercises/09_convolution.ipynb #e8f1e301
 @mistake_of(places, "The first place is not counted: add 1")
 def _no_first(n, k, stride, padding): return (n + 2*padding - k)//stride
 
@@ -126,7 +126,7 @@ def _up(n, k, stride, padding): return -(-(n + 2*padding - k)//stride) + 1
 @mistake_of(places, "A number of places is whole: divide with //")
 def _fraction(n, k, stride, padding): return (n + 2*padding - k)/stride + 1
 
-# %% ../../nbs/exercises/09_convolution.ipynb #3a9c3772
+# %% ../../nbs/exercises/09_convolution.ipynb #8b4ad11f
 def _use_pool(kind, x, dz):
     layer = kind()
     out = layer.forward(x)
@@ -152,7 +152,7 @@ class MaxPool:
     def backward(self, dz):   # (bs, h//2, w//2, c) -> (bs, h, w, c)
         ...""")
 
-# %% ../../nbs/exercises/09_convolution.ipynb #f8412dc0
+# %% ../../nbs/exercises/09_convolution.ipynb #049971b9
 @solution_of(pool)
 class MaxPool:
     def forward(self, x):
@@ -166,7 +166,7 @@ class MaxPool:
         for corner in self.corners: dx[corner] = dz*(self.x[corner] == self.largest)
         return dx
 
-# %% ../../nbs/exercises/09_convolution.ipynb #193f8efd
+# %% ../../nbs/exercises/09_convolution.ipynb #c65efa9c
 @mistake_of(pool, "All four get the gradient: only the largest had a part in the output")
 class _ToAll(MaxPool):
     def backward(self, dz):
@@ -186,7 +186,7 @@ class _MaskOnly(MaxPool):
 class _Unchanged(MaxPool):
     def backward(self, dz): return dz
 
-# %% ../../nbs/exercises/09_convolution.ipynb #c95f4ef4
+# %% ../../nbs/exercises/09_convolution.ipynb #cb78ffc8
 @mistake_of(pool, "This is the mean of each square: keep the largest")
 class _Mean(_Shared):
     def forward(self, x):
@@ -210,7 +210,7 @@ class _FromZero(MaxPool):
 class _TimesLargest(MaxPool):
     def backward(self, dz): return super().backward(dz*self.largest)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #39bd362b
+# %% ../../nbs/exercises/09_convolution.ipynb #ba3ec2f4
 @mistake_of(pool, "An odd row or column at the end is kept: drop it, h//2 squares fit")
 class _KeepsOdd(MaxPool):
     def forward(self, x):
@@ -222,7 +222,7 @@ class _KeepsOdd(MaxPool):
         if dz.shape != self.largest.shape: raise ValueError
         return super().backward(dz)[:, :self.shape[1], :self.shape[2]]
 
-# %% ../../nbs/exercises/09_convolution.ipynb #2af730bc
+# %% ../../nbs/exercises/09_convolution.ipynb #6e122e76
 standardise = Exercise("09.4", "Batch normalisation in training", (
     "Mean and variance have one number for each map: the shape (c,). Which axes go?",
     "x.mean((0, 1, 2)) and x.var((0, 1, 2)) have the shape (c,), and broadcast against x.",
@@ -236,7 +236,7 @@ def batch_norm(x, scale, shift, eps):
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     return (x - mean)/np.sqrt(var + eps)*scale + shift
 
-# %% ../../nbs/exercises/09_convolution.ipynb #091942ad
+# %% ../../nbs/exercises/09_convolution.ipynb #af4244d2
 def _norm(x, scale, shift, eps, axes=(0, 1, 2), ddof=0):
     mean, var = x.mean(axes, keepdims=True), x.var(axes, ddof=ddof, keepdims=True)
     return (x - mean)/np.sqrt(var + eps)*scale + shift
@@ -256,7 +256,7 @@ def _each_image(x, scale, shift, eps): return _norm(x, scale, shift, eps, (1, 2)
 @mistake_of(standardise, "Mean and variance are over the maps of a place: the axes are 0, 1 and 2")
 def _over_maps(x, scale, shift, eps): return _norm(x, scale, shift, eps, 3)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #56c9f18d
+# %% ../../nbs/exercises/09_convolution.ipynb #a2821046
 @mistake_of(standardise, "eps is added to the root: it belongs to the variance, under the root")
 def _eps_outside(x, scale, shift, eps):
     return (x - x.mean((0, 1, 2)))/(x.std((0, 1, 2)) + eps)*scale + shift
@@ -278,7 +278,7 @@ def _shift_first(x, scale, shift, eps): return (batch_norm(x, 1, 0, eps) + shift
 def _no_mean(x, scale, shift, eps):
     return x/np.sqrt(x.var((0, 1, 2)) + eps)*scale + shift
 
-# %% ../../nbs/exercises/09_convolution.ipynb #a2d2046b
+# %% ../../nbs/exercises/09_convolution.ipynb #b46e4800
 def _use_norm(kind, x, scale, shift, dy):
     layer = kind(scale.copy(), shift.copy())
     out = layer.forward(x)
@@ -291,6 +291,7 @@ def _use_norm(kind, x, scale, shift, dy):
                                for name, mine, theirs in zip(("dx", "dscale", "dshift"), found,
                                                              measured, strict=True)}}
 
+# %% ../../nbs/exercises/09_convolution.ipynb #ead99151
 _FORWARD = """
 class BatchNorm:
     eps = .1                              # large, so that it can be seen
@@ -305,7 +306,7 @@ class BatchNorm:
     def backward(self, dy):               # (n, c) -> (n, c); keeps dscale and dshift
         ..."""
 
-# %% ../../nbs/exercises/09_convolution.ipynb #edd71721
+# %% ../../nbs/exercises/09_convolution.ipynb #eed604a2
 way_back = Exercise("09.5", "Its way back", (
     "dshift is a sum over the rows of dy; dscale one of dy times what was scaled, self.standard.",
     "What would only shift or stretch a map has no effect: take out of dy its mean, and its mean "
@@ -331,7 +332,7 @@ class BatchNorm:
         left = dy - dy.mean(0) - self.standard*(dy*self.standard).mean(0)
         return left*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #e0090657
+# %% ../../nbs/exercises/09_convolution.ipynb #0c48dd8a
 @mistake_of(way_back, "Mean and variance are taken as constants: they depend on every row of x")
 class _Constants(BatchNorm):
     def backward(self, dy):
@@ -351,7 +352,7 @@ class _VarianceOnly(BatchNorm):
         left = dy - self.standard*(dy*self.standard).mean(0)
         return left*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #fbc608a3
+# %% ../../nbs/exercises/09_convolution.ipynb #08745524
 @mistake_of(way_back, "dx lacks the scale: the output was multiplied by it")
 class _NoScale(BatchNorm):
     def backward(self, dy): return super().backward(dy)/self.scale
@@ -367,6 +368,7 @@ class _Averaged(BatchNorm):
         self.dscale, self.dshift = self.dscale/len(dy), self.dshift/len(dy)
         return dx
 
+# %% ../../nbs/exercises/09_convolution.ipynb #d38a70a8
 @mistake_of(way_back, "dscale lacks self.standard: it is the sum of dy alone")
 class _ScaleAsShift(BatchNorm):
     def backward(self, dy):
@@ -380,7 +382,7 @@ class _Sums(BatchNorm):
         super().backward(dy)
         return (dy - self.dshift - self.standard*self.dscale)*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #8ccc98df
+# %% ../../nbs/exercises/09_convolution.ipynb #99dd6571
 first_step = Exercise("09.6", "Adam without its corrections", (
     "m is a tenth of the gradient after one step. And q?",
     "m = 0.2 and q = 0.004; now the root of q.",
@@ -394,7 +396,7 @@ is_value(first_step, .1*.2/.004**.5, {
     "That is lr·m: divide by √q": .1*.2,
     "q holds a thousandth of g², not of g": .1*.2/.002**.5})
 
-# %% ../../nbs/exercises/09_convolution.ipynb #941bfb0d
+# %% ../../nbs/exercises/09_convolution.ipynb #1a8b5713
 planted = Exercise("09.7", "The planted mistake", (
     "What is x.shape after line 2?",
     "The frame of zeros is part of x from line 2 on. Who counts it again?",

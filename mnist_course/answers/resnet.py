@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['inputs', 'block', 'by_hand', 'running', 'size', 'depth', 'planted', 'normalise_pixels', 'residual', 'update']
 
-# %% ../../nbs/exercises/10_resnet.ipynb #b4bb8878
+# %% ../../nbs/exercises/10_resnet.ipynb #8a445650
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..exercises import Exercise, is_value, mistake_of, solution_of
 
-# %% ../../nbs/exercises/10_resnet.ipynb #fefafead
+# %% ../../nbs/exercises/10_resnet.ipynb #6c340792
 def _random(rng, *shape, dtype=torch.float64):
     g = torch.Generator().manual_seed(rng.randrange(2**31))
     return torch.randn(shape, generator=g, dtype=dtype)
@@ -33,7 +33,7 @@ inputs = Exercise("10.1", "Images for a network with channels", (
 def normalise_pixels(pixels):
     return ((pixels.float() - 33.3)/78.6)[:, None]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #ef94d006
+# %% ../../nbs/exercises/10_resnet.ipynb #90cc266d
 @mistake_of(inputs, "The channel is missing: the shape is (n, 1, h, w)")
 def _no_channel(pixels): return normalise_pixels(pixels)[:, 0]
 
@@ -49,6 +49,7 @@ def _to_one(pixels): return normalise_pixels(pixels/255)
 @mistake_of(inputs, "The mean is not subtracted")
 def _no_mean(pixels): return normalise_pixels(pixels + 33.3)
 
+# %% ../../nbs/exercises/10_resnet.ipynb #ddffeab3
 @mistake_of(inputs, "The difference is not divided by the standard deviation")
 def _no_deviation(pixels): return normalise_pixels(pixels)*78.6
 
@@ -60,7 +61,7 @@ def _own(pixels):
     x = pixels.float()
     return ((x - x.mean())/x.std())[:, None]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #6f7fe2c2
+# %% ../../nbs/exercises/10_resnet.ipynb #bd967070
 def _use_block(f, x, c_out, stride):
     g = torch.Generator().manual_seed(0)
     c_in = x.shape[1]
@@ -73,6 +74,7 @@ def _use_block(f, x, c_out, stride):
         for p in layer.parameters(): p.data = torch.randn(p.shape, generator=g, dtype=p.dtype)
     with torch.no_grad(): return f(x, *layers)
 
+# %% ../../nbs/exercises/10_resnet.ipynb #1c5a38d1
 block = Exercise("10.2", "The shortcut", (
     "Keep x under its own name: the shortcut needs it at the end.",
     "shortcut = x if downsample is None else downsample(x)",
@@ -88,7 +90,7 @@ def residual(x, conv1, bn1, conv2, bn2, downsample):
     y = F.relu(bn1(conv1(x)))
     return F.relu(bn2(conv2(y)) + shortcut)
 
-# %% ../../nbs/exercises/10_resnet.ipynb #2fb1428a
+# %% ../../nbs/exercises/10_resnet.ipynb #15a33b16
 @mistake_of(block, "There is no shortcut: this is the plain block")
 def _plain(x, conv1, bn1, conv2, bn2, downsample): return F.relu(bn2(conv2(F.relu(bn1(conv1(x))))))
 
@@ -110,7 +112,7 @@ def _overwritten(x, conv1, bn1, conv2, bn2, downsample):
     x = bn2(conv2(x))
     return F.relu(x + (x if downsample is None else downsample(x)))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #ab2474e8
+# %% ../../nbs/exercises/10_resnet.ipynb #4d176649
 @mistake_of(block, "downsample is not used: with other maps or a stride x does not fit as it is")
 def _never_down(x, conv1, bn1, conv2, bn2, downsample):
     return residual(x, conv1, bn1, conv2, bn2, None)
@@ -132,7 +134,7 @@ def _no_norm(x, conv1, bn1, conv2, bn2, downsample):
 def _product(x, conv1, bn1, conv2, bn2, downsample):
     return F.relu(bn2(conv2(F.relu(bn1(conv1(x)))))*(x if downsample is None else downsample(x)))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #e1f4ff31
+# %% ../../nbs/exercises/10_resnet.ipynb #1e4d7d40
 by_hand = Exercise("10.3", "Batch normalisation by hand", (
     "The mean is 4. The variance is the mean of 9, 1, 1 and 9.",
     "7 is 3 above the mean; the standard deviation is √5.",
@@ -146,7 +148,7 @@ is_value(by_hand, 6/5**.5 + 1, {
     "The shift comes after the scale": 2*(3/5**.5 + 1),
     "The mean is not subtracted": 14/5**.5 + 1})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #b83d60f5
+# %% ../../nbs/exercises/10_resnet.ipynb #707df8db
 running = Exercise("10.4", "The running averages", (
     "One number for each map: which of the axes 0 to 3 go, if the maps stand in axis 1?",
     "x.mean((0, 2, 3)) and x.var((0, 2, 3)); a tensor's var divides by n - 1.",
@@ -160,7 +162,7 @@ def update(mean, var, x, momentum):
     return (mean + momentum*(x.mean((0, 2, 3)) - mean),
             var + momentum*(x.var((0, 2, 3)) - var))
 
-# %% ../../nbs/exercises/10_resnet.ipynb #b733bece
+# %% ../../nbs/exercises/10_resnet.ipynb #ebb0ee7f
 @mistake_of(running, "The two shares are swapped: most of the old average is kept")
 def _swapped(mean, var, x, momentum): return update(mean, var, x, 1 - momentum)
 
@@ -182,7 +184,7 @@ def _in_place(mean, var, x, momentum):
     var += momentum*(x.var((0, 2, 3)) - var)
     return mean, var
 
-# %% ../../nbs/exercises/10_resnet.ipynb #2d0ddb83
+# %% ../../nbs/exercises/10_resnet.ipynb #c4067e1c
 @mistake_of(running, "This keeps the standard deviation: the running average is of the variance")
 def _deviation(mean, var, x, momentum):
     return update(mean, var, x, momentum)[0], var + momentum*(x.std((0, 2, 3)) - var)
@@ -200,7 +202,7 @@ def _all_maps(mean, var, x, momentum):
 @mistake_of(running, "Variance and mean are returned the wrong way round")
 def _pair(mean, var, x, momentum): return update(mean, var, x, momentum)[::-1]
 
-# %% ../../nbs/exercises/10_resnet.ipynb #c22968a7
+# %% ../../nbs/exercises/10_resnet.ipynb #0c6ca8ba
 size = Exercise("10.5", "What a block holds", (
     "A k×k convolution has k·k·c_in·c_out weights; the stride does not matter.",
     "A batch normalisation has a scale and a shift for each map; its averages are not trained.",
@@ -217,7 +219,7 @@ is_value(size, 9*64*128 + 9*128*128 + 64*128 + 3*2*128, {
     "The second convolution takes 128 maps, not 64": 2*9*64*128 + 64*128 + 3*2*128,
     "The shortcut's kernel is 1×1, not 3×3": 2*9*64*128 + 9*128*128 + 3*2*128})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #e7675db2
+# %% ../../nbs/exercises/10_resnet.ipynb #fab679d7
 depth = Exercise("10.6", "The gradient's way through ten blocks", (
     "A block gives layers(x) + x. What is its derivative?",
     "0.1 + 1, in each block. And by the chain rule, ten blocks after one another?",
@@ -231,7 +233,7 @@ is_value(depth, 1.1**10, {
     "That is a single block": 1.1,
     "The derivatives are added, not subtracted: 1 + 0.1": .9**10})
 
-# %% ../../nbs/exercises/10_resnet.ipynb #22ec4341
+# %% ../../nbs/exercises/10_resnet.ipynb #0e1481db
 planted = Exercise("10.7", "The planted mistake", (
     "What in a ResNet looks at other images of the batch?",
     "Batch normalisation takes the batch's own mean in training, its running averages in use.",
