@@ -121,7 +121,7 @@ def _arrays(**parts)->Iterator: # lesson 08
                 layer.b -= .1*layer.db
             yield [p for layer in (first, second, third) for p in (layer.w, layer.b)]
 
-# %% ../nbs/api/swap.ipynb #ef24ae59
+# %% ../nbs/api/swap.ipynb #c5f86f78
 _LAYERS = ("Conv", "MaxPool", "BatchNorm", "ReLU", "Flatten", "Linear", "CrossEntropy")
 
 def _layers(parts): # name -> class, with what is replaced; "Conv.backward" replaces one method
@@ -133,6 +133,7 @@ def _layers(parts): # name -> class, with what is replaced; "Conv.backward" repl
         found["Conv"] = _composed(found["Conv"], {name: parts[name] for name in given})
     return found
 
+# %% ../nbs/api/swap.ipynb #59570b5a
 def _composed(Conv, functions): # a convolution that calls these
     patches = functions.get("patches", conv.patches)
     back = functions.get("input_gradient", conv.input_gradient)
@@ -152,7 +153,7 @@ def _composed(Conv, functions): # a convolution that calls these
             return dx[:, p:-p, p:-p] if p and not is_first else dx
     return Composed
 
-# %% ../nbs/api/swap.ipynb #1ae74cad
+# %% ../nbs/api/swap.ipynb #75386b22
 def _rebuilt(layer, layers): # a layer of the course's, made of the part in its place
     kind = type(layer).__name__
     if kind == "Conv": new = layers[kind](layer.w.copy(), layer.stride, layer.padding)
@@ -171,7 +172,7 @@ def _network(layers): # the network of lesson 09, on images of 8×8
     net.loss_func = layers["CrossEntropy"]()
     return net
 
-# %% ../nbs/api/swap.ipynb #64aa3c12
+# %% ../nbs/api/swap.ipynb #fe1d50bf
 def _maps(**parts)->Iterator: # lesson 09
     layers = _layers(parts)
     x, y = (t.numpy() for t in _images(24, 64, 10))

@@ -6,12 +6,12 @@
 __all__ = ['window', 'places', 'pool', 'standardise', 'way_back', 'first_step', 'planted', 'convolve', 'output_size', 'MaxPool',
            'batch_norm', 'BatchNorm']
 
-# %% ../../nbs/exercises/09_convolution.ipynb #73d9af90
+# %% ../../nbs/exercises/09_convolution.ipynb #c32da42a
 import numpy as np
 
 from ..exercises import Exercise, is_value, mistake_of, solution_of
 
-# %% ../../nbs/exercises/09_convolution.ipynb #fb43a1f0
+# %% ../../nbs/exercises/09_convolution.ipynb #4926de6d
 def _numbers(rng, *shape): return np.array([rng.uniform(-1, 1) for _ in range(
     int(np.prod(shape)))]).reshape(shape)
 
@@ -32,7 +32,7 @@ def _difference(found, measured): # a shape that is wrong, or how far the number
     if found.shape != measured.shape: return f"the shape is {found.shape}, not {measured.shape}"
     return (found - measured).round(7)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #4a5da089
+# %% ../../nbs/exercises/09_convolution.ipynb #3120ba75
 def _images_and_kernels(rng):
     pairs = [(_numbers(rng, *size), _numbers(rng, *kernel)) for size, kernel in (
         ((1, 1), (1, 1)), ((2, 2), (2, 2)), ((3, 4), (2, 2)), ((5, 4), (2, 3)), ((5, 6), (3, 1)))]
@@ -54,7 +54,7 @@ def convolve(image, kernel):
             out[i, j] = (image[i:i + kh, j:j + kw]*kernel).sum()
     return out
 
-# %% ../../nbs/exercises/09_convolution.ipynb #b6058205
+# %% ../../nbs/exercises/09_convolution.ipynb #a7e20c46
 @mistake_of(window, "The kernel is turned round: lay it on as it stands")
 def _turned(image, kernel): return convolve(image, kernel[::-1, ::-1])
 
@@ -77,7 +77,7 @@ def _swapped(image, kernel): return convolve(image, kernel).T
 def _transposed(image, kernel):
     return convolve(image, kernel if kernel.shape[0] != kernel.shape[1] else kernel.T)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #1b108bc1
+# %% ../../nbs/exercises/09_convolution.ipynb #3b1fd6e3
 @mistake_of(window, "The window jumps by its own size: move it by one pixel")
 def _jumps(image, kernel): return convolve(image, kernel)[::kernel.shape[0], ::kernel.shape[1]]
 
@@ -92,7 +92,19 @@ def _sides(image, kernel):
     return np.array([[(image[i:i + kh, j:j + kw]*kernel).sum() for j in range(w - kw + 1)]
                      for i in range(h - kh + 1)])
 
-# %% ../../nbs/exercises/09_convolution.ipynb #e4fe1ae6
+# %% ../../nbs/exercises/09_convolution.ipynb #f781882c
+@mistake_of(window, "The window is multiplied as a matrix, with @: take number by number, *")
+def _matrix(image, kernel):
+    (h, w), (kh, kw) = image.shape, kernel.shape
+    return np.array([[(image[i:i + kh, j:j + kw] @ kernel).sum() for j in range(w - kw + 1)]
+                     for i in range(h - kh + 1)])
+
+@mistake_of(window, "Zeros are put round the image, so the result is as large: no padding here")
+def _padded(image, kernel):
+    ends = [(k//2, k - 1 - k//2) for k in kernel.shape]
+    return convolve(np.pad(image, ends), kernel)
+
+# %% ../../nbs/exercises/09_convolution.ipynb #17599d8c
 places = Exercise("09.2", "How large is the map?", (
     "How far can the window's first pixel move? Draw n = 5, k = 3 first.",
     "It can move by n + 2·padding - k pixels. How many strides is that? Count the start, too.",
@@ -104,7 +116,7 @@ places = Exercise("09.2", "How large is the map?", (
 def output_size(n, k, stride, padding):
     return (n + 2*padding - k)//stride + 1
 
-# %% ../../nbs/exercises/09_convolution.ipynb #e8f1e301
+# %% ../../nbs/exercises/09_convolution.ipynb #744e78c4
 @mistake_of(places, "The first place is not counted: add 1")
 def _no_first(n, k, stride, padding): return (n + 2*padding - k)//stride
 
@@ -126,7 +138,11 @@ def _up(n, k, stride, padding): return -(-(n + 2*padding - k)//stride) + 1
 @mistake_of(places, "A number of places is whole: divide with //")
 def _fraction(n, k, stride, padding): return (n + 2*padding - k)/stride + 1
 
-# %% ../../nbs/exercises/09_convolution.ipynb #8b4ad11f
+# %% ../../nbs/exercises/09_convolution.ipynb #cbacf9db
+@mistake_of(places, "Neither the window's size nor the padding is used")
+def _stride_only(n, k, stride, padding): return n//stride
+
+# %% ../../nbs/exercises/09_convolution.ipynb #fa498592
 def _use_pool(kind, x, dz):
     layer = kind()
     out = layer.forward(x)
@@ -152,7 +168,7 @@ class MaxPool:
     def backward(self, dz):   # (bs, h//2, w//2, c) -> (bs, h, w, c)
         ...""")
 
-# %% ../../nbs/exercises/09_convolution.ipynb #049971b9
+# %% ../../nbs/exercises/09_convolution.ipynb #8d5105c1
 @solution_of(pool)
 class MaxPool:
     def forward(self, x):
@@ -166,7 +182,7 @@ class MaxPool:
         for corner in self.corners: dx[corner] = dz*(self.x[corner] == self.largest)
         return dx
 
-# %% ../../nbs/exercises/09_convolution.ipynb #c65efa9c
+# %% ../../nbs/exercises/09_convolution.ipynb #eb3a6c97
 @mistake_of(pool, "All four get the gradient: only the largest had a part in the output")
 class _ToAll(MaxPool):
     def backward(self, dz):
@@ -186,7 +202,7 @@ class _MaskOnly(MaxPool):
 class _Unchanged(MaxPool):
     def backward(self, dz): return dz
 
-# %% ../../nbs/exercises/09_convolution.ipynb #cb78ffc8
+# %% ../../nbs/exercises/09_convolution.ipynb #fe593399
 @mistake_of(pool, "This is the mean of each square: keep the largest")
 class _Mean(_Shared):
     def forward(self, x):
@@ -210,7 +226,7 @@ class _FromZero(MaxPool):
 class _TimesLargest(MaxPool):
     def backward(self, dz): return super().backward(dz*self.largest)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #ba3ec2f4
+# %% ../../nbs/exercises/09_convolution.ipynb #d0e4b878
 @mistake_of(pool, "An odd row or column at the end is kept: drop it, h//2 squares fit")
 class _KeepsOdd(MaxPool):
     def forward(self, x):
@@ -222,7 +238,7 @@ class _KeepsOdd(MaxPool):
         if dz.shape != self.largest.shape: raise ValueError
         return super().backward(dz)[:, :self.shape[1], :self.shape[2]]
 
-# %% ../../nbs/exercises/09_convolution.ipynb #6e122e76
+# %% ../../nbs/exercises/09_convolution.ipynb #c34e482c
 standardise = Exercise("09.4", "Batch normalisation in training", (
     "Mean and variance have one number for each map: the shape (c,). Which axes go?",
     "x.mean((0, 1, 2)) and x.var((0, 1, 2)) have the shape (c,), and broadcast against x.",
@@ -236,7 +252,7 @@ def batch_norm(x, scale, shift, eps):
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
     return (x - mean)/np.sqrt(var + eps)*scale + shift
 
-# %% ../../nbs/exercises/09_convolution.ipynb #af4244d2
+# %% ../../nbs/exercises/09_convolution.ipynb #d7baf3f9
 def _norm(x, scale, shift, eps, axes=(0, 1, 2), ddof=0):
     mean, var = x.mean(axes, keepdims=True), x.var(axes, ddof=ddof, keepdims=True)
     return (x - mean)/np.sqrt(var + eps)*scale + shift
@@ -256,7 +272,7 @@ def _each_image(x, scale, shift, eps): return _norm(x, scale, shift, eps, (1, 2)
 @mistake_of(standardise, "Mean and variance are over the maps of a place: the axes are 0, 1 and 2")
 def _over_maps(x, scale, shift, eps): return _norm(x, scale, shift, eps, 3)
 
-# %% ../../nbs/exercises/09_convolution.ipynb #a2821046
+# %% ../../nbs/exercises/09_convolution.ipynb #bb3e1007
 @mistake_of(standardise, "eps is added to the root: it belongs to the variance, under the root")
 def _eps_outside(x, scale, shift, eps):
     return (x - x.mean((0, 1, 2)))/(x.std((0, 1, 2)) + eps)*scale + shift
@@ -278,7 +294,23 @@ def _shift_first(x, scale, shift, eps): return (batch_norm(x, 1, 0, eps) + shift
 def _no_mean(x, scale, shift, eps):
     return x/np.sqrt(x.var((0, 1, 2)) + eps)*scale + shift
 
-# %% ../../nbs/exercises/09_convolution.ipynb #b46e4800
+# %% ../../nbs/exercises/09_convolution.ipynb #ed93511a
+@mistake_of(standardise, "The result has the shape of the rows: bring it back to the shape of x")
+def _rows(x, scale, shift, eps):
+    return batch_norm(x, scale, shift, eps).reshape(-1, x.shape[-1])
+
+@mistake_of(standardise, "The squares are added up: divide them by how many there are")
+def _sum_of_squares(x, scale, shift, eps):
+    n = x[..., 0].size
+    return (x - x.mean((0, 1, 2)))/np.sqrt(n*x.var((0, 1, 2)) + eps)*scale + shift
+
+@mistake_of(standardise, "x is changed in place, by -= or /=: make a new array")
+def _in_place(x, scale, shift, eps):
+    out = batch_norm(x, scale, shift, eps)
+    x -= x.mean((0, 1, 2))
+    return out
+
+# %% ../../nbs/exercises/09_convolution.ipynb #3c92fb8e
 def _use_norm(kind, x, scale, shift, dy):
     layer = kind(scale.copy(), shift.copy())
     out = layer.forward(x)
@@ -291,7 +323,7 @@ def _use_norm(kind, x, scale, shift, dy):
                                for name, mine, theirs in zip(("dx", "dscale", "dshift"), found,
                                                              measured, strict=True)}}
 
-# %% ../../nbs/exercises/09_convolution.ipynb #ead99151
+# %% ../../nbs/exercises/09_convolution.ipynb #e7f7e2c9
 _FORWARD = """
 class BatchNorm:
     eps = .1                              # large, so that it can be seen
@@ -306,7 +338,7 @@ class BatchNorm:
     def backward(self, dy):               # (n, c) -> (n, c); keeps dscale and dshift
         ..."""
 
-# %% ../../nbs/exercises/09_convolution.ipynb #eed604a2
+# %% ../../nbs/exercises/09_convolution.ipynb #3a5ee128
 way_back = Exercise("09.5", "Its way back", (
     "dshift is a sum over the rows of dy; dscale one of dy times what was scaled, self.standard.",
     "What would only shift or stretch a map has no effect: take out of dy its mean, and its mean "
@@ -332,7 +364,7 @@ class BatchNorm:
         left = dy - dy.mean(0) - self.standard*(dy*self.standard).mean(0)
         return left*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #0c48dd8a
+# %% ../../nbs/exercises/09_convolution.ipynb #f9e7f611
 @mistake_of(way_back, "Mean and variance are taken as constants: they depend on every row of x")
 class _Constants(BatchNorm):
     def backward(self, dy):
@@ -352,7 +384,7 @@ class _VarianceOnly(BatchNorm):
         left = dy - self.standard*(dy*self.standard).mean(0)
         return left*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #08745524
+# %% ../../nbs/exercises/09_convolution.ipynb #b6329955
 @mistake_of(way_back, "dx lacks the scale: the output was multiplied by it")
 class _NoScale(BatchNorm):
     def backward(self, dy): return super().backward(dy)/self.scale
@@ -368,7 +400,7 @@ class _Averaged(BatchNorm):
         self.dscale, self.dshift = self.dscale/len(dy), self.dshift/len(dy)
         return dx
 
-# %% ../../nbs/exercises/09_convolution.ipynb #d38a70a8
+# %% ../../nbs/exercises/09_convolution.ipynb #0ed0cdb6
 @mistake_of(way_back, "dscale lacks self.standard: it is the sum of dy alone")
 class _ScaleAsShift(BatchNorm):
     def backward(self, dy):
@@ -382,7 +414,29 @@ class _Sums(BatchNorm):
         super().backward(dy)
         return (dy - self.dshift - self.standard*self.dscale)*self.scale*self.inverse
 
-# %% ../../nbs/exercises/09_convolution.ipynb #99dd6571
+# %% ../../nbs/exercises/09_convolution.ipynb #739a6c2d
+@mistake_of(way_back, "dscale and dshift are not kept: they are gradients of parameters")
+class _KeepsNothing(BatchNorm):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        del self.dscale, self.dshift
+        return dx
+
+@mistake_of(way_back, "dscale and dshift are summed over the maps as well: one number for each map")
+class _OneForAll(BatchNorm):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.dscale, self.dshift = self.dscale.sum(), self.dshift.sum()
+        return dx
+
+@mistake_of(way_back, "The part that comes through the variance has the wrong sign: take it out")
+class _Sign(BatchNorm):
+    def backward(self, dy):
+        super().backward(dy)
+        left = dy - dy.mean(0) + self.standard*(dy*self.standard).mean(0)
+        return left*self.scale*self.inverse
+
+# %% ../../nbs/exercises/09_convolution.ipynb #db511c04
 first_step = Exercise("09.6", "Adam without its corrections", (
     "m is a tenth of the gradient after one step. And q?",
     "m = 0.2 and q = 0.004; now the root of q.",
@@ -396,7 +450,7 @@ is_value(first_step, .1*.2/.004**.5, {
     "That is lr·m: divide by √q": .1*.2,
     "q holds a thousandth of g², not of g": .1*.2/.002**.5})
 
-# %% ../../nbs/exercises/09_convolution.ipynb #1a8b5713
+# %% ../../nbs/exercises/09_convolution.ipynb #226a7754
 planted = Exercise("09.7", "The planted mistake", (
     "What is x.shape after line 2?",
     "The frame of zeros is part of x from line 2 on. Who counts it again?",
