@@ -147,7 +147,7 @@ def check_sizes(
     sizes:tuple, # numbers of inputs, of neurons in each layer, of outputs
 )->None:
     "A `ValueError` if no network has these sizes."
-    if len(sizes) < 2 or not all(n in range(1, 10**9) for n in sizes):
+    if len(sizes) < 2 or not all(hasattr(n, "__index__") and n >= 1 for n in sizes):
         raise ValueError(f"The sizes are {sizes}: give at least inputs and outputs, "
                          "each 1 or more.")
 
