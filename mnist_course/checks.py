@@ -172,11 +172,14 @@ def pair(
 def rows_and_targets(
     data, # rows and targets
     optional:bool=False, # may there be none? None stays None
+    dtype=None, # which float type the model computes in; any if not given
 ):        # rows, floats (n, n_in), and targets, floats (n, 1), as tensors
     "Rows with a target of 0 or 1 each, in a column; anything else is a `ValueError`."
     if data is None and optional: return None
     x, y = two(data, "rows and targets")
     x, y = rows(x), rows(y, 1, "Targets")
+    if dtype not in (None, x.dtype):
+        raise ValueError(f"Rows are {x.dtype} and the model's weights {dtype}: make them the same.")
     if len(x) != len(y) or not bool(x.isfinite().all() and ((y == 0) | (y == 1)).all()):
         raise ValueError(f"{len(x)} rows and {len(y)} targets: give finite numbers in each row, "
                          "and for each row a target of 0 or 1.")

@@ -199,7 +199,9 @@ def fit_learner(
     callbacks:Iterable=(), # for the Learner
 )->Trained:          # its model is `model`
     "Train a model for two digits by our Learner."
-    train, valid = checks.rows_and_targets(train), checks.rows_and_targets(valid, optional=True)
+    dtype = checks.parameters(checks.has(model, "model", "parameters").parameters())[0].dtype
+    train = checks.rows_and_targets(train, dtype=dtype)
+    valid = checks.rows_and_targets(valid, optional=True, dtype=dtype)
     dls = make_dls(train, valid, batch_size(len(train[0])), seed)
     learn = Learner(dls, model, mnist_loss, lr=lr, metrics=[batch_accuracy], callbacks=callbacks)
     return as_trained(learn.fit(n_epochs))

@@ -7,9 +7,9 @@ __all__ = ['METHODS', 'Method', 'Model', 'make']
 
 # %% ../nbs/api/models.ipynb #m0d00003
 import tempfile
-from inspect import signature
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -311,4 +311,5 @@ def make(
         able = ", ".join(n for n, m in _ALL.items() if m.uses_device)
         raise ValueError(f"{name} chooses for itself where it computes: leave `device` out. "
                          f"Those that take one are {able}.")
+    if device is not None: checks.device(device)
     return Model(name, seed, device, **{**_method(name).settings, **settings})

@@ -99,7 +99,8 @@ def softmax(
 class CrossEntropy:
     "Mean of -log p of the label, where p is the softmax of the scores."
     def forward(self, scores, labels): # (bs, n_out), (bs,) -> one number
-        labels = checks.label_array(labels, *checks.score_array(scores).shape)
+        scores = checks.score_array(scores)
+        labels = checks.label_array(labels, *scores.shape)
         shifted = scores - scores.max(1, keepdims=True) # as in `softmax`
         powers = np.exp(shifted)
         total = powers.sum(1, keepdims=True)
@@ -116,7 +117,8 @@ class CrossEntropy:
 class SquaredError:
     "Mean over the images of half the squared distance to the one-hot label."
     def forward(self, a, labels):      # (bs, n_out), (bs,) -> one number
-        labels = checks.label_array(labels, *checks.score_array(a).shape)
+        a = checks.score_array(a)
+        labels = checks.label_array(labels, *a.shape)
         self.error = a.copy()
         self.error[np.arange(len(labels)), labels] -= 1
         return float((self.error**2).sum(1).mean()/2)

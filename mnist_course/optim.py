@@ -65,7 +65,8 @@ def fit_basic_optim(
     opt_func:Callable=BasicOptim, # (parameters, lr) -> has `step` and `zero_grad`
 )->Trained:          # its model: an `nn.Linear`
     "Train `nn.Linear` for two digits with `BasicOptim`, or another optimiser."
-    train, valid = checks.rows_and_targets(train), checks.rows_and_targets(valid, optional=True)
+    train = checks.rows_and_targets(train, dtype=torch.float32)
+    valid = checks.rows_and_targets(valid, optional=True, dtype=torch.float32)
     checks.count(n_epochs, "n_epochs")
     torch.manual_seed(seed)
     model, g = nn.Linear(train[0].shape[1], 1), torch.Generator().manual_seed(seed)

@@ -60,7 +60,8 @@ def cross_entropy_grad(
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # gradient of the mean cross-entropy, (bs, c)
     "Predicted probability minus the truth, averaged over the batch."
-    labels = checks.labels(labels, *checks.scores(scores).shape)
+    scores = checks.scores(scores)
+    labels = checks.labels(labels, *scores.shape)
     return (softmax(scores) - one_hot(labels, scores.shape[1]))/len(labels)
 
 # %% ../nbs/06_ten_digits.ipynb #977a3412
