@@ -179,7 +179,7 @@ def rows_and_targets(
     x, y = two(data, "rows and targets")
     x, y = rows(x), rows(y, 1, "Targets")
     if dtype not in (None, x.dtype):
-        raise ValueError(f"Rows are {x.dtype} and the model's weights {dtype}: make them the same.")
+        raise ValueError(f"Rows are {x.dtype}, the model's weights {dtype}: make them the same.")
     if len(x) != len(y) or not bool(x.isfinite().all() and ((y == 0) | (y == 1)).all()):
         raise ValueError(f"{len(x)} rows and {len(y)} targets: give finite numbers in each row, "
                          "and for each row a target of 0 or 1.")
@@ -338,6 +338,7 @@ def device(
 ):        # PyTorch's
     "A device that this PyTorch has; anything else is a `ValueError`."
     import torch
+    if isinstance(name, torch.device): return name
     try:
         found = torch.device(name)
         here = found.type == "cpu" or torch.get_device_module(found).is_available()

@@ -4,6 +4,7 @@
 time in every way that `WRONG` knows for its kind, and `ALIKE` says it in another way. `FAULTS` is
 a table of single mistakes, each with the sentence that meets it.
 """
+# ruff: noqa: E501 (tables read better on one line)
 import csv
 import importlib
 import inspect

@@ -91,7 +91,8 @@ def test_nearest_mean_refuses_what_it_cannot_do():
     with pytest.raises(RuntimeError, match="call fit first"):
         PixelSimilarity().predict_proba(images)
     with pytest.raises(ValueError, match="choose 'l1' or 'l2'"): PixelSimilarity("L2")
-    with pytest.raises(ValueError, match="one label for each"): PixelSimilarity().fit(images, labels[1:])
+    with pytest.raises(ValueError, match="one label for each"):
+        PixelSimilarity().fit(images, labels[1:])
     with pytest.raises(ValueError, match="at least 1 of them"):
         PixelSimilarity().fit(images[:0], labels[:0])
 
