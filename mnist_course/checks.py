@@ -423,7 +423,7 @@ def row_lists(
     "Rows of numbers as plain lists, without PyTorch; anything else is a `ValueError`."
     x = _nested(x)
     if not isinstance(x, list) or not x or not all(isinstance(row, list) for row in x):
-        raise ValueError(f"Rows are lists of {n_in} numbers, one for each image: give at least one.")
+        raise ValueError(f"Rows are lists of {n_in} numbers, one for each image: give one or more.")
     for row in x:
         if len(row) != n_in:
             raise ValueError(f"A row has {len(row)} numbers and the network {n_in} inputs: "
