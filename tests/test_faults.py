@@ -425,7 +425,7 @@ def public_names():
     for info in pkgutil.iter_modules(mnist_course.__path__):
         if info.name.startswith("_") or info.name in ELSEWHERE: continue
         module = importlib.import_module(f"mnist_course.{info.name}")
-        found |= {f"{info.name}.{name}" for name in module.__all__}
+        found |= {f"{info.name}.{name}" for name in getattr(module, "__all__", ())}
     return found
 
 
