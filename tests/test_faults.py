@@ -414,7 +414,8 @@ BY_HAND = { # not walked, and why
     "figures.Measured": "a record", "figures.possible_sizes": "a loop over counts_behind",
 }
 # Other notebooks' and other tests': the checks themselves in api/checks, sgd in lesson 02.
-ELSEWHERE = ("checks", "fetch", "cli", "preserve", "gradcheck", "clinic", "lab", "sgd")
+ELSEWHERE = ("checks", "fetch", "cli", "preserve", "gradcheck", "clinic", "lab", "sgd",
+             "exercises", "marking", "formats", "swap") # these four are not walked yet
 
 
 # --- the walk ---
