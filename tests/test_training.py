@@ -93,8 +93,9 @@ def test_nearest_mean_refuses_what_it_cannot_do():
     with pytest.raises(RuntimeError, match="call fit first"):
         PixelSimilarity().predict_proba(images)
     with pytest.raises(ValueError, match="choose 'l1' or 'l2'"): PixelSimilarity("L2")
-    with pytest.raises(ValueError, match="one for each"): PixelSimilarity().fit(images, labels[1:])
-    with pytest.raises(ValueError, match="one for each"):
+    with pytest.raises(ValueError, match="one label for each"):
+        PixelSimilarity().fit(images, labels[1:])
+    with pytest.raises(ValueError, match="at least 1 of them"):
         PixelSimilarity().fit(images[:0], labels[:0])
 
 
@@ -501,7 +502,7 @@ def test_empty_batches_are_refused():
 
 def test_the_rate_is_the_fits_or_the_learners():
     learn = small_learner()
-    assert learn.fit(0).opt.lr == .5 and learn.fit(0, lr=.25).opt.lr == .25
+    assert learn.fit(1).opt.lr == .5 and learn.fit(1, lr=.25).opt.lr == .25
 
 
 @many
