@@ -375,7 +375,9 @@ def _from_archives(name:str, folder:Path)->None:
         raise DataError(f"MNIST_COURSE_ARCHIVES names {place}, which is not a folder: "
                         "give the folder that holds the archives.")
     archive = Path(place)/f"{FOLDERS[name]}.tgz"
-    if archive.name not in os.listdir(place): raise NotAvailable(f"{place} holds no {archive.name}")
+    try: names = os.listdir(place)
+    except OSError as e: raise DataError(_cannot_read(place, e)) from e
+    if archive.name not in names: raise NotAvailable(f"{place} holds no {archive.name}")
     unpack(archive, folder)
 
 # %% ../nbs/api/fetch.ipynb #fe00003f

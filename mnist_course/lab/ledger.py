@@ -188,7 +188,8 @@ def show(
           f"ledger {known.mean:.4f} ± {known.std:.4f} over {seeds}")
     if file := os.environ.get("MNIST_COURSE_RESULTS"):
         with open(file, "a", encoding="utf-8") as f:
-            f.write(json.dumps(dict(key=key, value=value, dataset=ledger.dataset)) + "\n")
+            line = dict(key=key, value=value, dataset=ledger.dataset)
+            f.write(json.dumps({**line, "digest": _digest(line)}) + "\n")
 
 # %% ../../nbs/lab/ledger.ipynb #edab713b
 def check(
@@ -213,8 +214,17 @@ def run_results(
     file:Path, # written by `show` while MNIST_COURSE_RESULTS named it
 )->dict:       # key -> value; the last one counts
     "The figures that one run of the course reported."
-    lines = Path(file).read_text(encoding="utf-8").splitlines() if Path(file).exists() else []
-    return {r["key"]: r["value"] for r in map(json.loads, lines)}
+    if not Path(file).exists(): return {}
+    *lines, rest = Path(file).read_bytes().split(b"\n")
+    if rest: raise _damaged_run(file, "its last line breaks off")
+    try: found = list(map(json.loads, lines))
+    except ValueError as e: raise _damaged_run(file, e) from e
+    for line in found:
+        if not isinstance(line, dict) or line.pop("digest", "") != _digest(line):
+            raise _damaged_run(file, "a line is not what was written")
+    return {line["key"]: line["value"] for line in found}
+
+def _damaged_run(file, what): return ValueError(f"{file} is damaged ({what}): run it again.")
 
 # %% ../../nbs/lab/ledger.ipynb #1a9ab7a8
 def quoted(
