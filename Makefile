@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench mutants faults readme book clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab data run ledger bench mutants faults exercises readme book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -69,6 +69,9 @@ bench: $(READY) ## time the course against its rivals, under 25 minutes (DEVICE=
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/lab/benchmarks.ipynb
 	$(BIN)/python -m mnist_course.lab readme
 	$(BIN)/nbdev_clean
+
+exercises: $(READY) ## make the learner's workbooks from nbs/exercises
+	$(BIN)/python -m mnist_course.lab workbooks
 
 readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/python -m mnist_course.lab readme

@@ -6,7 +6,7 @@ import pytest
 
 PROJECT = Path(__file__).parent.parent
 NOTEBOOKS = sorted(nb for nb in (PROJECT/"nbs").rglob("*.ipynb") if not nb.name.startswith("."))
-LESSONS = [nb for nb in NOTEBOOKS if nb.name[:2].isdigit()]
+LESSONS = [nb for nb in NOTEBOOKS if nb.parent.name == "nbs" and nb.name[:2].isdigit()]
 
 
 def cells(nb, kind=None):

@@ -527,7 +527,8 @@ def test_the_twin_trains_as_the_plain_network_does(where):
         "FaultySigmoid" if where.get("output", True) else "Sigmoid"]
     start = numpy_twin(FaultyNetwork((784, 112, 16, 10), Random(2)), np.float32, **where)
     start.fit(numpy_net.as_rows(images), labels, 60, .5, 32, rng=np.random.default_rng(2))
-    for p, q in zip(start.weights, trained.model.weights, strict=True): np.testing.assert_allclose(p, q, rtol=0, atol=1e-4)
+    for p, q in zip(start.weights, trained.model.weights, strict=True):
+        np.testing.assert_allclose(p, q, rtol=0, atol=1e-4)
 
 
 def test_the_twin_of_many_images_trains_for_ten_epochs(monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli"}
+ROOF = {"models", "cli", "exercises", "swap", "marking"}
 
 
 def exported(folder):
@@ -25,7 +25,8 @@ def exported(folder):
 
 
 LESSONS, TOOLS, LAB = exported(""), set(exported("api")) - ROOF, set(exported("lab"))
-KNOWN = {*LESSONS, *TOOLS, *ROOF, *LAB}
+ANSWERS = set(exported("exercises")) # what marks answers; `exercises` loads it when asked
+KNOWN = {*LESSONS, *TOOLS, *ROOF, *LAB, *ANSWERS}
 
 
 def imports(module, everywhere=False):
@@ -67,6 +68,15 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("models", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("cli") <= {*LESSONS, *TOOLS, *ROOF}
     assert imports("cli", everywhere=True) <= KNOWN
+    assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
+    assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
+
+
+@pytest.mark.parametrize("answers", sorted(ANSWERS))
+def test_answers_lean_on_lessons_tools_and_what_marks_them(answers):
+    assert imports(answers, everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert answers.removeprefix("answers.") in LESSONS
 
 
 def test_the_clinic_checks_without_the_lessons_it_examines():
@@ -84,6 +94,7 @@ def loaded_by(module):
 def test_plain_python_is_plain():
     assert not loaded_by("mnist_course.python_net") & {"torch", "numpy"}
     assert not loaded_by("mnist_course.gradcheck") & {"torch", "numpy"}
+    assert not loaded_by("mnist_course.exercises") & {"torch", "numpy"}
 
 
 def test_numpy_without_torch():
@@ -103,7 +114,7 @@ def test_everything_imported_is_declared():
     said = {key: re.search(rf"^{key} = (.*)$", settings, re.M).group(1).lower()
             for key in ("requirements", "course_requirements", "dev_requirements",
                         "lab_requirements")}
-    for module in [*LESSONS, *TOOLS, *ROOF, *LAB]:
+    for module in sorted(KNOWN):
         tree = ast.parse((PACKAGE/Path(*module.split(".")).with_suffix(".py")).read_text("utf-8"))
         for node in ast.walk(tree):
             found = [a.name for a in node.names] if isinstance(node, ast.Import) else \

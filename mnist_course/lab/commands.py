@@ -13,6 +13,7 @@ from ..cli import course, project_folder, run_notebook, whole
 from ..fetch import DataError
 from . import ledger
 from .experiments import measure_ledger
+from .workbooks import write_workbooks
 
 # %% ../../nbs/lab/commands.ipynb #com00006
 def notebooks()->list[Path]:
@@ -81,6 +82,7 @@ def parser()->argparse.ArgumentParser:
     measure.add_argument("--lessons", action="store_true", help="time the lessons instead")
     commands.add_parser("requote", help="write the ledger's figures into the lessons' prose")
     commands.add_parser("readme", help="make README.md from nbs/index.ipynb")
+    commands.add_parser("workbooks", help="make exercises/ from nbs/exercises")
     return top
 
 # %% ../../nbs/lab/commands.ipynb #com00021
@@ -93,6 +95,8 @@ def main(
         if args.command == "requote":
             print("changed:", ", ".join(requote_lessons()) or "nothing")
         elif args.command == "readme": write_readme()
+        elif args.command == "workbooks":
+            print("changed:", ", ".join(write_workbooks()) or "nothing")
         elif args.lessons: time_lessons()
         else: measure_ledger(args.which)
     except DataError as e:
