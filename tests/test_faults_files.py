@@ -168,3 +168,13 @@ def test_a_damaged_notebook_is_told(tmp_path, monkeypatch, capsys):
 def test_settings_of_another_kind_are_passed_over(tmp_path, monkeypatch, text):
     (tmp_path/"settings.ini").write_text(text, encoding="latin-1")
     assert cli.project_settings(tmp_path) == {}
+
+
+def test_a_ledger_is_sealed_wholly_or_not_at_all(tmp_path):
+    every = json.loads(ledger.ledger_file().read_text("utf-8"))
+    del next(iter(every["mnist"].values()))["digest"]
+    (tmp_path/"ledger.json").write_text(json.dumps(every))
+    with pytest.raises(ValueError, match="a record has no digest"):
+        ledger.load("mnist", tmp_path/"ledger.json")
+    ledger.seal(tmp_path/"ledger.json")
+    assert ledger.load("mnist", tmp_path/"ledger.json").records == ledger.load("mnist").records

@@ -67,11 +67,14 @@ def _read(
     except ValueError as e: raise _damaged(file, e) from e
     if not isinstance(every, dict) or not set(every) <= {*DATASETS, "lessons"}:
         raise _damaged(file, f"it holds other parts than {', '.join(DATASETS)} and lessons")
+    digests = []
     for part, records in every.items():
         for name, record in [("", records)] if part == "lessons" else records.items():
             digest = record.pop("digest", None)
+            digests.append(digest)
             if sealed and digest and digest != _digest(part, name, record):
                 raise _damaged(file, f"{part} {name}".strip() + " is not what was written")
+    if sealed and None in digests and any(digests): raise _damaged(file, "a record has no digest")
     return every
 
 # %% ../../nbs/lab/ledger.ipynb #led10004
