@@ -649,21 +649,23 @@ def locked(
 def _ensure(name:str, folder:Path, ways:Iterable[Callable], check:bool)->list[str]:
     "See to it that `folder` is there and in order; what each way said if it cannot be had."
     try:
-        if os.path.isdir(folder) and _is_unchanged(folder): return []
+        there = os.path.isdir(folder) and _is_unchanged(folder)
+        if there and not _left_behind(folder): return []
         try: return _ensure_locked(name, folder, ways, check)
         except OSError as e:
             if not os.path.isdir(folder): raise DataError(_cannot_write(folder, e)) from e
-        _verify_again(name, folder, check) # it cannot be locked, but it is there
+        if not there: _verify_again(name, folder, check) # it cannot be locked, but it is there
         return []
     except OSError as e: raise DataError(_cannot_read(e.filename or folder, e)) from e
+
+def _left_behind(folder): # by processes that were killed while they made it
+    return list(folder.parent.glob(f".{folder.name}.making.*/"))
 
 def _ensure_locked(name, folder, ways, check):
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        if not folder.is_dir():
-            for left_behind in folder.parent.glob(f".{folder.name}.making.*/"):
-                shutil.rmtree(left_behind)
-            return _fetch_into_place(name, folder, ways, check)
+        for half in _left_behind(folder): shutil.rmtree(half)
+        if not folder.is_dir(): return _fetch_into_place(name, folder, ways, check)
         if not _is_unchanged(folder): _verify_again(name, folder, check)
         return []
 

@@ -545,6 +545,9 @@ def test_what_a_killed_process_left_behind_is_cleared(home, archives):
     half.mkdir(parents=True)
     get_data("tiny")
     assert not half.parent.parent.exists()
+    half.mkdir(parents=True) # killed after the data was in its place, and before the rest was gone
+    get_data("tiny")
+    assert not half.parent.parent.exists()
 
 
 def test_force_by_environment(home, archives, monkeypatch):
