@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import checks, learner, numpy_net, optim, python_net
+from . import checks, conv, learner, numpy_net, optim, python_net
 from . import resnet, sgd, speed, ten_digits
 from .data import as_rows
 from .fetch import write_images
@@ -164,7 +164,7 @@ def _fit_linear_ten(model, train, valid):
     return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed, callbacks=decay,
                               **model.settings)
 
-def _fit_arrays(recipe): # a recipe of lesson 08 as a method's `fit`
+def _fit_arrays(recipe): # a recipe of lesson 08 or 09 as a method's `fit`
     def fit(model, train, valid):
         pairs = [p if p is None else (p[0].numpy(), p[1].numpy()) for p in (train, valid)]
         return recipe(*pairs, model.seed, **model.settings)
@@ -177,6 +177,10 @@ def _ask_lists(model, images):
 def _ask_arrays(model, images):
     rows = numpy_net.as_rows(images.numpy())
     return torch.from_numpy(model.trained.model.predict_proba(rows))
+
+def _ask_maps(model, images):
+    maps = conv.as_maps(images.numpy())
+    return torch.from_numpy(model.trained.model.predict_proba(maps))
 
 # %% ../nbs/api/models.ipynb #m0d00021
 def _fit_images(recipe): # a recipe of lesson 12 as a method's `fit`
@@ -236,6 +240,8 @@ _ALL |= {
         _fit_arrays(numpy_net.fit_twin), _ask_arrays, settings=dict(lr=3.)),
     "numpy_relu": Method("784-128-64-10 with ReLU and cross-entropy, in NumPy (lesson 08).",
         _fit_arrays(numpy_net.fit_digits), _ask_arrays),
+    "numpy_cnn": Method("Two rounds of 5×5 convolutions, 8 and 16 maps, in NumPy (lesson 09).",
+        _fit_arrays(conv.fit_cnn), _ask_maps),
 }
 
 # %% ../nbs/api/models.ipynb #m0d00027
