@@ -211,6 +211,38 @@ def test_what_cannot_be_compared_is_refused(words):
     with pytest.raises(ValueError, match=words): check_gradients(*REFUSALS[words])
 
 
+NOTHING = {
+    "give at least one parameter": lambda: check_gradients(W.sum, {}, {}),
+    "there is no number to check": lambda: check_gradients(W.sum, {"w": W[:0]}, {"w": W[:0]}),
+    "n_entries is a whole number": lambda: check_gradients(W.sum, {"w": W}, {"w": W}, n_entries=0),
+    "rtol is a share": lambda: check_gradients(W.sum, {"w": W}, {"w": W}, rtol=math.nan),
+}
+
+
+@pytest.mark.parametrize("words", NOTHING)
+def test_a_check_of_nothing_is_no_check(words):
+    with pytest.raises(ValueError, match=words): NOTHING[words]()
+
+
+def test_a_loss_of_few_digits_is_refused():
+    w = torch.ones(3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="The loss is torch.float32: compute it in float64"):
+        check_gradients(lambda: w.float().sum(), {"w": w}, {"w": w})
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_noise_hides_no_sign(sign):
+    "A loss that is rounded on its way, or that a large constant drowns, proves no claim."
+    w = np.linspace(.1, .9, 9)
+    def rounded(): return float(np.float32(2 + 1e-3*w.sum()))   # in steps of 2e-7
+    def drowned(): return 1e12 + w.sum()
+    for loss, slope in (rounded, 1e-3), (drowned, 1.):
+        report = check_gradients(loss, {"w": w}, {"w": np.full(9, sign*slope)})
+        assert not report.ok, report
+        assert not any(e.verdict in ("right", "kink") for e in report.entries), report
+    assert "NOT MEASURED" in str(report) and "lost in the noise" in str(report)
+
+
 def test_another_shape_is_not_called_transposed():
     with pytest.raises(ValueError, match="a gradient has its parameter's shape.$"):
         check_gradients(W.sum, {"w": W}, {"w": W[:1]})
