@@ -11,7 +11,6 @@ on where the first was stopped. `mutants_accepted.csv` names survivors that chan
 """
 import argparse
 import csv
-import gc
 import hashlib
 import importlib
 import io
@@ -38,6 +37,7 @@ from mutations import (
     Patch,
     Project,
     apply,
+    code_cells,
     find_mutants,
     left_out_cells,
     live_functions,
@@ -330,7 +330,6 @@ def in_cells(waiting, say, unit, module, folder, clean):
     def before(key, go_on):
         if not (group := by_cell.pop(int(key), None)): return
         functions = live_functions(sys.modules[module.name].__file__)
-        gc.freeze()                             # a fork's collector would copy every page
         state = State(folder, clean)
         for n, patch, last, seconds in group:
             def task(patch=patch, last=last):
@@ -353,7 +352,6 @@ class Server:
         items = {item.nodeid: item for item in session.items}
         module = sys.modules.get(self.module.name) # or imported by no test before it runs
         functions = live_functions(module.__file__) if module else {}
-        gc.freeze()
         state = State(self.folder, self.clean)
         for n, patch, steps, seconds in self.waiting:
             order = sorted(steps["tests"], key=lambda k: -self.kills[k])
@@ -398,7 +396,9 @@ def judge_many(found, module, units, project, folder, clean, args, on_import):
     def settle(kind, waiting, task):
         unanswered = {n for n, *_ in waiting}
         for said in says(partial(task, waiting, folder=folder), folder):
-            if isinstance(said, dict): break    # an error that is not a mutant's
+            if isinstance(said, dict):          # an error that is not a mutant's
+                print(f"{module.name}: the sound {kind} stopped: {said['error']}", flush=True)
+                break
             n, answer = said
             if "LookupError: no live function" in answer.get("error", ""): continue
             unanswered.remove(n)
@@ -462,17 +462,16 @@ def make_data(package):
     return [str(get_data(name)) for name in ("tiny", "sample", "full")]
 
 
-def work_off(batches, judged, top):
-    "Judge each job's batches, by a process each; yields (a mutant's key, fate)."
+def work_off(jobs, judged, top):
+    "Judge each job's mutants, by a process each; yields (a mutant's key, fate)."
     read, write = os.pipe()
     workers = []
-    for job, batch in enumerate(batches):
+    for job, found in enumerate(jobs):
         workers.append(os.fork())
         if workers[-1]: continue
         try:
-            for module, found in batch:
-                for result in judged(module, found, top/str(job)):
-                    os.write(write, (json.dumps(result) + "\n").encode())
+            for result in judged(found, top/str(job)):
+                os.write(write, (json.dumps(result) + "\n").encode())
         except KeyboardInterrupt: pass
         except Exception: traceback.print_exc()
         finally: os._exit(0)
@@ -485,58 +484,85 @@ def work_off(batches, judged, top):
             os.waitpid(pid, 0)
 
 
-def reaches(project, modules, folders, thorough, path):
-    "The units of each module with what they reach, measured where that is not known yet."
-    known = load(path)
+def digest_of(unit, project, thorough):
+    "Changes with whatever a unit's cells or tests depend on."
+    file = Path(unit["key"])
+    own = file.read_text(encoding="utf-8")
+    if unit["kind"] == "cells": own = json.dumps([s for _, _, s in code_cells(file)])
     shared = [p.read_text(encoding="utf-8") for p in project.root.glob("tests/conftest.py")]
-    units = {}
-    for name, module in modules.items():
-        units[name] = list(project.units(module))
-        for unit in units[name]:
-            file = Path(unit["key"])
-            needed = [m.source for m in project.modules.values() if m.name in unit["needs"]]
-            key = digest(file.read_text(encoding="utf-8"), *shared, *needed, thorough)
-            if key not in known:
-                print(f"{name}: what does {file.name} reach?", flush=True)
-                known[key] = baseline(unit, project.package.name, folders(), thorough)
-                save(path, known)
-            unit |= known[key] | {"digest": key}
-    for unit in {u["key"]: u for us in units.values() for u in us}.values():
-        if unit["out"]: print(f"left out of {Path(unit['key']).name}: " + "; ".join(
+    needed = [m.source for m in project.modules.values() if m.name in unit["needs"]]
+    return digest(own, *shared, *needed, thorough)
+
+
+def reaches(units, project, folder, thorough):
+    "Add to each unit what it reaches, measured where that is not known yet."
+    path = project.root/"_run"/"mutants_reach.json"
+    known = load(path)
+    for unit in units:
+        file = Path(unit["key"])
+        if unit["digest"] not in known:
+            print(f"What does {file.name} reach?", flush=True)
+            known[unit["digest"]] = baseline(unit, project.package.name, folder, thorough)
+            save(path, known)
+        unit |= known[unit["digest"]]
+        if unit["out"]: print(f"left out of {file.name}: " + "; ".join(
             f"{k.split('::')[-1]} ({why.splitlines()[-1]})" for k, why in unit["out"].items()))
-    return units
 
 
-def judge_all(project, modules, args, top, known):
-    "Put every mutant's fate into `known`, and return (module, mutant, its key in `known`)."
-    folders = Folders(project, top)
-    units = reaches(project, modules, lambda: folders.ready(top/"0"), args.thorough,
-                    project.root/"_run"/"mutants_reach.json")
-    chosen, todo = [], defaultdict(list)
+class Known:
+    "What was found: a kill holds while its killer is as it was, else a fate while all checks are."
+    def __init__(self, path): self.path, self.fates = path, load(path)
+
+    def get(self, key, units):
+        fate = self.fates.get(key)
+        if fate and fate["for"] in {digests(units), *(u["digest"] for u in units)}: return fate
+
+    def add(self, key, fate, units):
+        kind, _, key_of = fate["by"].partition(" ")
+        killers = [u["digest"] for u in units if kind == u["kind"] and (
+            kind == "cells" or key_of.startswith(f"{u['files'][0]}::"))]
+        self.fates[key] = fate | {"for": killers[0] if killers else digests(units)}
+
+    def save(self): save(self.path, self.fates)
+
+
+def digests(units): return digest(*(u["digest"] for u in units))
+
+
+def chosen_of(project, modules, args):
+    "Each module's mutants, all or the drawn ones, with a key for each, and its units."
     for name, module in modules.items():
         found = [m for m in find_mutants(module.source) if compiles(apply(module.source, m))]
         if args.sample and args.sample < len(found):
             drawn = random.Random(f"{args.seed} {name}").sample(range(len(found)), args.sample)
             found = [found[i] for i in sorted(drawn)]
-        checks = digest(*(u["digest"] for u in units[name]))
-        for m in found:
-            key = digest(module.source, m.start, m.end, m.text, checks, args.thorough)
-            chosen.append((name, m, key))
-            if key not in known: todo[name].append((key, m))
-    yield chosen
-    if not todo: return
-    print(f"{len(chosen)} mutants, {sum(map(len, todo.values()))} of them to be tested", flush=True)
-    on_import = in_child(partial(run_check, {"kind": "import", "modules": [
-        m.name for m in project.modules.values()]}, project.package.name, None, True),
-        folders.ready(top/"0"))["lines"]
-    def judged(name, found, folder):
-        yield from judge_many(found, modules[name], units[name], project, folders.ready(folder),
-                              folders, args, on_import)
-    batches = [[(name, found[job::args.jobs]) for name, found in todo.items()]
-               for job in range(args.jobs)]
-    for key, fate in work_off(batches, judged, top):
-        known[key] = fate
-        yield fate
+        units = [u | {"digest": digest_of(u, project, args.thorough)}
+                 for u in project.units(module)]
+        yield name, units, [(digest(name, module.source, m.start, m.end, m.text), m) for m in found]
+
+
+def judge_all(project, modules, chosen, args, top, known):
+    "Put every mutant's fate into `known`, module by module; yields when one is judged."
+    todo = [(name, units, [(key, m) for key, m in found if not known.get(key, units)])
+            for name, units, found in chosen]
+    if not (n := sum(len(found) for *_, found in todo)): return
+    every = sum(len(found) for *_, found in chosen)
+    print(f"{every} mutants, {n} of them to be tested", flush=True)
+    folders = Folders(project, top)
+    imports = {"kind": "import", "modules": [m.name for m in project.modules.values()]}
+    on_import = in_child(partial(run_check, imports, project.package.name, None, True),
+                         folders.ready(top/"0"))["lines"]
+    for name, units, found in todo:
+        if not found: continue
+        reaches(units, project, folders.ready(top/"0"), args.thorough)
+        def judged(found, folder, name=name, units=units):
+            yield from judge_many(found, modules[name], units, project, folders.ready(folder),
+                                  folders, args, on_import)
+        print(f"{name}: {len(found)}", flush=True)
+        jobs = [found[job::args.jobs] for job in range(args.jobs)]
+        for key, fate in work_off(jobs, judged, top):
+            known.add(key, fate, units)
+            yield
 
 
 def compiles(source):
@@ -546,12 +572,16 @@ def compiles(source):
 
 def report(project, modules, rows):
     "Print the table; the survivors go into a list, with the change of each."
-    print(f"\n{'module':24}{'mutants':>8}" + "".join(f"{f:>11}" for f in FATES) + f"{'share':>8}")
+    lines = [("module", "mutants", *FATES, "share")]
     for name in [*modules, "all"]:
         n = Counter(fate for module, _, fate in rows if name in (module, "all"))
         counted = n.total() - n["accepted"]
-        share = f"{n['killed']/counted:8.0%}" if counted else ""
-        print(f"{name:24}{n.total():8}" + "".join(f"{n[f]:11}" for f in FATES) + share)
+        lines.append((name, n.total(), *(n[f] for f in FATES),
+                      f"{n['killed']/counted:.0%}" if counted else ""))
+    print("\n" + "\n".join(f"{a:24}{b:>8}" + "".join(f"{c:>11}" for c in more)
+                            for a, b, *more in lines))
+    with (project.root/"_run"/"mutants.csv").open("w", newline="", encoding="utf-8") as f:
+        csv.writer(f).writerows(lines)
     alive = [(module, m, fate) for module, m, fate in rows if fate in ("survived", "unreached")]
     path = project.root/"_run"/"mutants.txt"
     path.write_text("\n".join(
@@ -583,28 +613,28 @@ def main():
     warnings.simplefilter("ignore")
     project.preload()
 
-    path, accepted = project.root/"_run"/"mutants.json", project.root/"tests"/"mutants_accepted.csv"
-    known, chosen, stopped = load(path), [], False
+    accepted = project.root/"tests"/"mutants_accepted.csv"
+    known, stopped = Known(project.root/"_run"/"mutants.json"), False
+    chosen, start = list(chosen_of(project, modules, args)), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as top:
-        steps = judge_all(project, modules, args, Path(top), known)
+        steps = judge_all(project, modules, chosen, args, Path(top), known)
         try:
-            chosen, start = next(steps), time.monotonic()
             for n, _ in enumerate(steps, 1):
                 if n % 10 == 0:
                     print(f"{n} tested, {(time.monotonic() - start)/n:.1f} s each", flush=True)
-                    save(path, known)
+                    known.save()
         except KeyboardInterrupt: stopped = True
         finally: steps.close()
-    save(path, known)
+    known.save()
     with accepted.open(newline="", encoding="utf-8") if accepted.exists() else io.StringIO() as f:
         allowed = {(r["module"], r["function"], r["old"], r["new"]) for r in csv.DictReader(f)}
-    rows = [(name, m, known[key]["fate"]) for name, m, key in chosen if key in known]
-    rows = [(name, m, "accepted" if fate == "survived" and (name, *m.fingerprint) in allowed
-             else fate) for name, m, fate in rows]
+    every = [(name, m, known.get(key, units)) for name, units, found in chosen for key, m in found]
+    rows = [(name, m, "accepted" if fate["fate"] != "killed" and (name, *m.fingerprint) in allowed
+             else fate["fate"]) for name, m, fate in every if fate]
     report(project, modules, rows)
-    if stopped: sys.exit(f"Stopped with {len(rows)} of {len(chosen)} mutants tested: what was "
-                         f"found is in {path}, and the same command goes on from there.")
-    gone = allowed - {(name, *m.fingerprint) for name, m, _ in chosen}
+    if stopped: sys.exit(f"Stopped with {len(rows)} of {len(every)} mutants tested: what was found "
+                         f"is in {known.path}, and the same command goes on from there.")
+    gone = allowed - {(name, *m.fingerprint) for name, m, _ in every}
     for row in sorted(row for row in gone if row[0] in modules and not args.sample):
         print(f"{accepted}: no mutant is like this one any more: {row}")
 

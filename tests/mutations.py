@@ -289,11 +289,13 @@ class Patch:
 
 
 def live_functions(path):
-    "All functions that exist and stand in this file, by their full names."
+    "All functions that exist and stand in this file, by their full names; for a fork to come."
     found = defaultdict(list)
+    gc.unfreeze()
     for f in gc.get_objects():
         if type(f) is FunctionType and f.__code__.co_filename == path:
             found[f.__code__.co_qualname].append(f)
+    gc.freeze()                                 # else a fork's collector copies every page
     return found
 
 
