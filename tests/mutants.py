@@ -532,10 +532,11 @@ def digests(units): return digest(*(u["digest"] for u in units))
 def chosen_of(project, modules, args):
     "Each module's mutants, all or the drawn ones, with a key for each, and its units."
     for name, module in modules.items():
-        found = [m for m in find_mutants(module.source) if compiles(apply(module.source, m))]
+        found = find_mutants(module.source)
         if args.sample and args.sample < len(found):
             drawn = random.Random(f"{args.seed} {name}").sample(range(len(found)), args.sample)
             found = [found[i] for i in sorted(drawn)]
+        found = [m for m in found if compiles(apply(module.source, m))] # a second for a hundred
         units = [u | {"digest": digest_of(u, project, args.thorough)}
                  for u in project.units(module)]
         yield name, units, [(digest(name, module.source, m.start, m.end, m.text), m) for m in found]
