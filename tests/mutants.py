@@ -4,10 +4,17 @@
 
 A mutant is a module's source with one thing changed (`mutations.py`). Its notebook's check cells
 run on the package (exported cells do not run, so that a sound cell cannot hide its faulty twin),
-then the tests that reach the changed line; whatever fails or hangs kills the mutant. One process
-imports PyTorch once and is forked for every run, each in a copy of the project and with stand-in
-data, so a mutant can harm neither. What is known stays in `_run/mutants.json`: a second call goes
-on where the first was stopped. `mutants_accepted.csv` names survivors that change nothing.
+then the tests that reach the changed line, those first that killed most; whatever fails or hangs
+kills the mutant. Nothing is run that the line does not reach: the sound notebook runs once, and
+before the first cell that reaches it a fork puts the changed code into the live functions and goes
+on; pytest collects once, and a fork runs the chosen tests. Only what acts on import (a constant of
+the module, a class's own lines) is imported anew. All of it works in a copy of the project with
+stand-in data, and what a mutant did to the copy is undone.
+
+What is known stays in `_run/mutants.json`, so a second call goes on where the first was stopped:
+a kill holds while its killer is unchanged, any other fate while all checks are. The table is in
+`_run/mutants.csv`, what is alive in `_run/mutants.txt`; `tests/mutants_accepted.csv` names
+survivors that change nothing.
 """
 import argparse
 import csv

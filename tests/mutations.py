@@ -1,7 +1,11 @@
 """What `mutants.py` works on: the small faults of a module, the package, its notebooks and tests.
 
 A fault is a piece of the module's text that is replaced, so that a reader sees it as a difference
-of lines and everything else in the file stays where it was.
+of lines and everything else in the file stays where it was. Operators, tests, numbers, texts,
+bounds of slices, defaults, assignments, calls, returns and refusals are changed. Left alone is
+what no program does: imports, `__all__`, docstrings, annotations, comments, the words of a
+`raise` (that it refuses is tested, how it says so is prose) and the parts of an f-string, which
+goes as a whole.
 """
 import ast
 import configparser
