@@ -47,6 +47,28 @@ def test_half_of_the_sample_is_where_the_claim_is_not_zero():
         assert 6 <= busy <= 7                   # six by choice; one of ten among 994 by chance
 
 
+def test_a_hundred_numbers_of_a_parameter_are_checked_unless_more_are_asked_for():
+    w = np.arange(150.)
+    def checked(**settings):
+        report = gradcheck.check_gradients(lambda: (w**2).sum(), {"w": w}, {"w": 2*w}, **settings)
+        assert report.ok
+        return len(report.entries)
+    assert checked() == 100 and checked(n_entries=150) == 150
+
+
+def test_a_wrong_claim_that_is_not_square_is_never_called_transposed():
+    w = np.arange(6.).reshape(2, 3) + 1
+    report = gradcheck.check_gradients(lambda: (w**2).sum(), {"w": w}, {"w": w + 1})
+    assert not report.ok and report.hints["w"] == ""
+
+
+def test_the_worst_entry_is_a_wrong_one_even_if_another_has_a_larger_error():
+    def entry(verdict, error): return gradcheck.Entry("w", (0,), 0., 0., error, verdict, 0., 0.)
+    right, kink, wrong = entry("right", .9), entry("kink", 1.), entry("wrong", .1)
+    assert gradcheck.GradientReport([right, kink, wrong], {}).worst is wrong
+    assert gradcheck.GradientReport([kink, right], {}).worst is right
+
+
 # --- checks ---
 
 def refusal(check, *args, **kwargs):
@@ -94,6 +116,7 @@ def test_bounds_of_counts():
 
 def test_bounds_of_labels():
     assert checks.labels([0, 9], 2, 10).tolist() == [0, 9]
+    assert checks.labels(torch.tensor([3], dtype=torch.int32)).dtype == torch.int64
     assert checks.labels([3, -4]).tolist() == [3, -4]        # no classes named: nothing compared
     assert checks.labels(torch.zeros(0, dtype=torch.int64), 0, 10).tolist() == []
     assert "from 0 to 10: give 0 to 9" in refusal(checks.labels, [0, 10], c=10)
