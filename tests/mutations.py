@@ -4,8 +4,8 @@ A fault is a piece of the module's text that is replaced, so that a reader sees 
 of lines and everything else in the file stays where it was. Operators, tests, numbers, texts,
 bounds of slices, defaults, assignments, calls, returns and refusals are changed. Left alone is
 what no program does: imports, `__all__`, docstrings, annotations, comments, the words of a
-`raise` (that it refuses is tested, how it says so is prose) and the parts of an f-string, which
-goes as a whole.
+`raise` (that it refuses is tested, how it says so is prose), the parts of an f-string, which goes
+as a whole, and `STYLE`, whose sizes and colours only an eye can judge.
 """
 import ast
 import configparser
@@ -109,7 +109,7 @@ class Finder:
         self.lines = [sign*n for n in range(node.lineno, max(node.lineno, last) + 1)]
         match node:
             case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()): pass
-            case ast.Assign(targets=[ast.Name(id="__all__")]): pass
+            case ast.Assign(targets=[ast.Name(id="__all__" | "STYLE")]): pass
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self.definition(node, sign)
             case ast.Raise(): self.replace(node, "pass")         # its message is prose

@@ -1,11 +1,14 @@
 "Behaviour at the edges, each found by a planted fault that no check noticed (`mutants.py`)."
 import random
+import sys
+from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
 
-from mnist_course import checks, gradcheck
+from mnist_course import checks, gradcheck, plots
 from mnist_course.optim import BasicOptim
 from mnist_course.sgd import batch_accuracy
 
@@ -130,3 +133,31 @@ def test_a_tensor_with_a_gradient_is_checked_without_it():
     y = checks.images(torch.zeros(1, 2, 2, dtype=torch.uint8))
     assert not y.requires_grad
     assert "Images are list" in refusal(checks.images, [[1, 2], [3]])
+
+
+# --- plots ---
+
+@pytest.fixture
+def shown(monkeypatch):
+    "What a notebook would be given to show: (figure, metadata)."
+    found = []
+    def display(figure, metadata): found.append((figure, metadata))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(
+        version_info=(9, 0), get_ipython=lambda: True, display=SimpleNamespace(display=display)))
+    return found
+
+
+def test_a_picture_in_a_notebook_carries_its_description(shown):
+    plots.show("A line that rises.", plt.figure())
+    (_, about), = shown
+    assert about == {kind: {"alt": "A line that rises."} for kind in ("image/png", "image/svg+xml")}
+
+
+def test_a_grid_has_eight_images_in_a_row_of_about_an_inch_each(shown):
+    plots.image_grid(np.zeros((9, 4, 4)))
+    plots.image_grid(np.zeros((2, 4, 4)), titles=["a", "b"], size=2)
+    grid, pair = (figure for figure, _ in shown)
+    assert len(grid.axes) == 16 and len(pair.axes) == 2
+    assert 8 <= grid.get_size_inches()[0] <= 9 and 4 <= pair.get_size_inches()[0] <= 4.5
+    assert 2 <= grid.get_size_inches()[1] <= 2.5 and 2 < pair.get_size_inches()[1] <= 3
+    assert [ax.get_title() for ax in grid.axes + pair.axes] == [""]*16 + ["a", "b"]
