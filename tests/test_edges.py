@@ -140,6 +140,7 @@ def test_a_tensor_with_a_gradient_is_checked_without_it():
 @pytest.fixture
 def shown(monkeypatch):
     "What a notebook would be given to show: (figure, metadata)."
+    plt.close(plt.figure())                     # the backend is chosen, and asks no IPython later
     found = []
     def display(figure, metadata): found.append((figure, metadata))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(
