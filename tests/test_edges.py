@@ -63,6 +63,11 @@ def test_a_wrong_claim_that_is_not_square_is_never_called_transposed():
     w = np.arange(6.).reshape(2, 3) + 1
     report = gradcheck.check_gradients(lambda: (w**2).sum(), {"w": w}, {"w": w + 1})
     assert not report.ok and report.hints["w"] == ""
+    one_wrong = 2*w
+    one_wrong[0, 2] = 0                         # where the mirrored place does not exist
+    report = gradcheck.check_gradients(lambda: (w**2).sum(), {"w": w}, {"w": one_wrong})
+    assert [e.index for e in report.entries if e.verdict == "wrong"] == [(0, 2)]
+    assert report.hints["w"] == ""
 
 
 def test_the_worst_entry_is_a_wrong_one_even_if_another_has_a_larger_error():
