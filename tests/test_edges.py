@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from mnist_course import checks, gradcheck, plots
+from mnist_course.learner import make_dls
 from mnist_course.optim import BasicOptim
 from mnist_course.sgd import batch_accuracy
 
@@ -26,6 +27,15 @@ def test_an_even_chance_is_the_side_of_a_seven():
     even = torch.zeros(2, 1)                    # the sigmoid of 0 is exactly 0.5
     assert batch_accuracy(even, torch.zeros(2, 1)) == 1
     assert batch_accuracy(even, torch.ones(2, 1)) == 0
+
+
+def test_the_order_of_the_training_images_without_a_seed_is_that_of_seed_0():
+    images = torch.arange(32.).reshape(16, 2)
+    train, valid = (images, torch.zeros(16, 1)), (images[:2], torch.zeros(2, 1))
+    def order(**settings):
+        train_dl, _ = make_dls(train, valid, 4, **settings)
+        return torch.cat([x for x, _ in train_dl])
+    assert order().equal(order(seed=0)) and not order().equal(order(seed=1))
 
 
 # --- gradcheck ---
