@@ -591,7 +591,7 @@ def check_learning_rate(
     opt=None,           # its optimiser, to be left as it is; found by itself in most cases
     n_steps:int=400,    # how many steps to take at most
 )->Finding:
-    "Do the first steps bring the loss down, neither over the hills nor hardly at all?"
+    "Do the first steps bring the loss down, without leaping up first and without crawling?"
     with preserve(model, dl, *_optimizers(any_step, opt)):
         curve, uniform, k = _curve(any_step, model, loss_func, dl, n_steps)
     wrong, start, end = _judge_curve(curve, uniform), curve[0], curve[-1]
@@ -897,7 +897,7 @@ def examine(
     in_use:Tensor=None, # inputs as they arrive in use, (m, …)
     checks:Iterable[Callable]=CHECKS, # what to make, in this order; add your own
 )->Report:
-    "Make every check that applies and leave all as it was; `ValueError` for unfit input."
+    "Make every check that applies; put model, optimiser and loaders back; `ValueError` if unfit."
     given = dict(model=model, loss_func=loss_func, dl=dl, valid_dl=valid_dl, step=step, opt=opt,
                  predict=predict, in_use=in_use)
     with preserve(model, *[o for o in (dl, valid_dl, opt) if o is not None]):

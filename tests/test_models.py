@@ -10,8 +10,8 @@ from mnist_course.pixel_similarity import PixelSimilarity, accuracy
 from mnist_course.ten_digits import fit_mlp
 
 SHORT = {"relu_learner": dict(n_epochs=5), "softmax": dict(n_epochs=2), "mlp": dict(n_epochs=2),
-         "numpy_relu": dict(n_epochs=12), "python_net": dict(n_images=200), "numpy_sigmoid": {},
-         "resnet18_fastai": dict(bs=32)}
+         "numpy_relu": dict(n_epochs=12), "numpy_cnn": dict(n_epochs=5),
+         "python_net": dict(n_images=200), "numpy_sigmoid": {}, "resnet18_fastai": dict(bs=32)}
 LONG = {"resnet18", "resnet18_long", "resnet18_stock", "fine_cnn"} # the same code as their kin
 TWO = [name for name in METHODS if name.startswith("linear_") or name == "relu_learner"]
 

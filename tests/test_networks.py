@@ -240,7 +240,7 @@ def test_layers_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="gives 3 numbers and the second takes 4"):
         collapse(nn.Linear(2, 3), nn.Linear(4, 1))
     for sizes in (0, 1, 1), (1, 0, 1), (1, 1, 0):
-        with pytest.raises(ValueError, match="at least one number"): relu_net(*sizes)
+        with pytest.raises(ValueError, match="whole number of 1 or more"): relu_net(*sizes)
 
 
 def test_numbers_keep_their_size_through_the_net():
@@ -353,9 +353,9 @@ def test_softmax_and_cross_entropy_are_pytorchs(seed, size, bs, c):
 def test_labels_that_are_none_are_refused():
     scores = torch.zeros(2, 3)
     for labels in torch.tensor([[2], [0]]), torch.tensor([1]):
-        with pytest.raises(ValueError, match="one label for each"): cross_entropy(scores, labels)
+        with pytest.raises(ValueError, match="one (label )?for each"): cross_entropy(scores, labels)
     for label in 3, -1:
-        with pytest.raises(ValueError, match="run from 0 to 2"): one_hot(torch.tensor([label]), 3)
+        with pytest.raises(ValueError, match="give 0 to 2"): one_hot(torch.tensor([label]), 3)
     assert one_hot(torch.tensor([], dtype=torch.int64)).shape == (0, 10)
 
 

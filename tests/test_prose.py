@@ -60,6 +60,7 @@ def test_every_experiment_is_measured_on_both_datasets():
     ("pixel_similarity.l1_37.accuracy", .9514), ("sgd.linear.accuracy", .98),
     ("learner.linear.accuracy", .979), ("relu_net.relu.accuracy", .982),
     ("ten_digits.mlp.accuracy", .978), ("numpy_net.mlp.accuracy", .978),
+    ("conv.cnn.accuracy", .99),
     ("speed.resnet_long.accuracy", .9946), ("speed.small.accuracy", .99),
     ("speed.fine.accuracy", .995)])
 def test_the_bars_the_course_set_itself(key, bar):

@@ -3,8 +3,7 @@ import pytest
 import torch
 import torchvision
 from mnist_course.resnet import (
-    Block, PlainBlock, batch_norm, convolve, enough_epochs, fit_tower, max_pool, normalise_pixels,
-    normalised, resnet18, tower)
+    Block, PlainBlock, enough_epochs, fit_tower, normalise_pixels, normalised, resnet18, tower)
 from mnist_course.trained import Trained
 from torch import nn
 from torch.nn import functional as F
@@ -23,58 +22,7 @@ def digits(n=96, seed=0):
     return (noise + 22*labels[:, None, None]).byte(), labels
 
 
-# --- convolution ---
-
-@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (1, 4), (5, 2), (6, 1), (6, 7)], ids=str)
-def test_convolve_is_pytorchs_for_kernels_of_any_shape(kernel):
-    image, kernel = random(6, 7), random(*kernel, seed=1)
-    theirs = F.conv2d(image[None, None], kernel[None, None])[0, 0]
-    mine = convolve(image, kernel)
-    assert mine.shape == theirs.shape and mine.dtype == torch.float64
-    torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("kernel", [(1, 8), (7, 1), (7, 8)], ids=str)
-def test_a_kernel_that_does_not_fit_is_refused(kernel):
-    sides = "×".join(map(str, kernel))
-    with pytest.raises(ValueError, match=f"A {sides} kernel does not fit into a 6×7 image"):
-        convolve(random(6, 7), random(*kernel))
-
-
-@pytest.mark.parametrize("kernel_dtype", [torch.uint8, torch.int64, torch.float32, torch.float64])
-def test_whole_pixels_do_not_overflow(kernel_dtype):
-    image = torch.full((3, 3), 255, dtype=torch.uint8)
-    kernel = torch.full((3, 2), 100, dtype=kernel_dtype)
-    result = convolve(image, kernel)
-    assert result.is_floating_point() and result.shape == (1, 2)
-    assert (result == 6*255*100).all()
-
-
-def test_the_gradient_passes_through_to_image_and_kernel():
-    image, kernel = random(5, 4).requires_grad_(), random(3, 2, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(convolve, (image, kernel))
-    assert torch.autograd.gradgradcheck(convolve, (image, kernel))
-
-
-# --- the other parts ---
-
-@pytest.mark.parametrize("shape", [(6, 6), (7, 5), (4, 9)], ids=str)
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_max_pool_is_pytorchs(shape, size):
-    image = random(*shape) - 5                      # below zero: an empty frame must not win
-    mine, theirs = max_pool(image, size), F.max_pool2d(image[None], size)[0]
-    assert mine.shape == theirs.shape and torch.equal(mine, theirs)
-
-
-def test_batch_norm_is_pytorchs_with_its_gradient():
-    x, scale, shift = random(4, 3, 2, 5), random(3, seed=1), random(3, seed=2)
-    theirs = F.batch_norm(x, None, None, scale, shift, training=True)
-    torch.testing.assert_close(batch_norm(x, scale, shift), theirs, rtol=1e-12, atol=1e-12)
-    inputs = [t.requires_grad_() for t in (x, scale, shift)]
-    assert torch.autograd.gradcheck(batch_norm, inputs)
-    blank = batch_norm(torch.ones(2, 1, 3, 3), torch.ones(1), torch.zeros(1))
-    assert (blank == 0).all()                       # and not 0/0
-
+# --- the parts ---
 
 def test_normalised_agrees_with_the_constants_that_everybody_uses():
     "0.1307 and 0.3081 are MNIST's mean and standard deviation in PyTorch's examples."

@@ -14,7 +14,7 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli", "exercises", "swap"}
+ROOF = {"models", "cli", "exercises", "swap", "marking"}
 
 
 def exported(folder):
@@ -70,6 +70,7 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("cli", everywhere=True) <= KNOWN
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
 
 
 @pytest.mark.parametrize("answers", sorted(ANSWERS))

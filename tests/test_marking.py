@@ -1,0 +1,90 @@
+"""Marking a folder: submissions that are right, wrong, broken, endless, greedy or dishonest."""
+import json
+
+import pytest
+
+from mnist_course.marking import as_page, commonest, mark, write_marks
+
+LOSS = """def mnist_loss(scores, targets):
+    p = scores.sigmoid()
+    return torch.where(targets == 1, 1 - p, p){}
+check("02.1", mnist_loss)"""
+RIGHT, SUM, HAND = LOSS.format(".mean()"), LOSS.format(".sum()"), 'check("02.4", 1.7)'
+FORGED = """import os
+for fd in range(1, 12):
+    try: os.write(fd, b'[true, "02.1", true, true, "", ""]')
+    except OSError: pass"""
+# learner -> cells, and what is found for each exercise
+CLASS = {
+    "right": ([RIGHT, HAND], {"02.1": "right", "02.4": "right"}),
+    "sum": ([SUM], {"02.1": "wrong"}),
+    "untouched": (["def mnist_loss(s, t):\n    ...\ncheck('02.1', mnist_loss)"],
+                  {"02.1": "not attempted"}),
+    "syntax": (["def mnist_loss(s, t:\n    ...\ncheck('02.1', mnist_loss)", HAND],
+               {"02.1": "not attempted", "02.4": "right"}),
+    "raises": (["1/0", HAND], {"02.4": "right"}),
+    "exits": (["import sys; sys.exit(0)", HAND], {"02.4": "right"}),
+    "crashes": ([HAND, "import os; os.abort()", RIGHT], {"02.1": "crashed", "02.4": "right"}),
+    "endless": ([HAND, "while True: pass", RIGHT], {"02.1": "too long", "02.4": "right"}),
+    "endless answer": (["def f(s, t):\n    while True: pass\ncheck('02.1', f)"], {"02.1": "wrong"}),
+    "greedy": ([HAND, "x = bytearray(8 << 30)\nfor i in range(0, len(x), 4096): x[i] = 1", RIGHT],
+               {"02.1": "memory", "02.4": "right"}),
+    "forger": ([FORGED, SUM], {"02.1": "wrong"}),
+    "patcher": (["import mnist_course.exercises as e\ne._agree = lambda *a: True", SUM],
+                {"02.1": "tampered"}),
+    "replacer": (["from mnist_course import exercises\nexercises.exercise('02.1').answer = "
+                  "lambda s, t: 0.", SUM], {"02.1": "tampered"}),
+    "own check": (["def check(key, answer): print('right')", SUM], {"02.1": "not attempted"}),
+    "magics": (["%matplotlib inline\n!ls", HAND], {"02.4": "right"}),
+}
+
+
+def submit(folder, name, sources):
+    (folder/name).mkdir()
+    begin = "import torch\nfrom mnist_course.exercises import check, hint, progress, solution"
+    cells = [{"cell_type": "code", "source": s} for s in (begin, *sources)]
+    (folder/name/"02.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def marks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("class")
+    for name, (sources, _) in CLASS.items(): submit(folder, name, sources)
+    (folder/"photo.ipynb").write_bytes(b"\x89PNG\xff")
+    (folder/"empty.ipynb").write_text("")
+    (folder/"list.ipynb").write_text("[1]")
+    return mark(folder, seconds=40, memory=3 << 30)
+
+
+@pytest.mark.parametrize("name", CLASS)
+def test_each_submission_gets_what_it_deserves(marks, name):
+    found = {m.exercise: m.result for m in marks if m.learner == name}
+    assert found == CLASS[name][1], [m for m in marks if m.learner == name]
+
+
+def test_files_that_are_no_notebooks_cost_only_their_owner(marks):
+    assert {m.learner: m.result for m in marks if not m.exercise} == dict.fromkeys(
+        ("photo", "empty", "list"), "unreadable")
+
+
+def test_the_table_names_the_commonest_mistake_and_opens_in_a_spreadsheet(marks, tmp_path):
+    (exercise, mistake, n), *_ = commonest(marks)
+    assert (exercise, n) == ("02.1", 2) and mistake.startswith("The mean is missing")
+    page = write_marks(marks, tmp_path/"marks.csv").read_text("utf-8")
+    assert all(name in page for name in CLASS) and mistake in page
+    lines = (tmp_path/"marks.csv").read_text("utf-8-sig").splitlines()
+    assert lines[0] == "learner,exercise,result,mistake,message" and len(lines) >= len(marks) + 1
+
+
+def test_a_name_cannot_write_into_the_page_or_compute_in_the_spreadsheet(tmp_path):
+    from mnist_course.marking import Mark
+    bad = [Mark("<script>alert(1)</script>", "02.1", "wrong", "<b>", "=1+1")]
+    assert "<script>" not in as_page(bad) and "<b>" not in as_page(bad)
+    write_marks(bad, tmp_path/"marks.csv")
+    assert ",'=1+1" in (tmp_path/"marks.csv").read_text("utf-8-sig")
+
+
+@pytest.mark.parametrize("what, said", [("none", "is no folder"), ("bare", "holds no notebooks")])
+def test_a_folder_without_workbooks(tmp_path, what, said):
+    (tmp_path/"bare").mkdir()
+    with pytest.raises(ValueError, match=said): mark(tmp_path/what)
