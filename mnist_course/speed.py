@@ -183,7 +183,7 @@ def affine(
     "Each image rotated, scaled, sheared and moved at random (bilinear, empty border)."
     images = checks.pixels(images)
     n, h, w = images.shape
-    for most in (rotate, scale, shear, pixels): checks.number(most, "a distortion", 0, 360)
+    for most in (rotate, scale, shear, pixels): checks.number(most, "a distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
     places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
