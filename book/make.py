@@ -38,7 +38,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
     rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
             ("CONTRIBUTING.md", "contributing.md")]
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons,
-            "Glossary and cards": below("cards"), "Tools": below("api"),
+            "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
+            "Tools": below("api"),
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
