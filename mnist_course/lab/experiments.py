@@ -230,6 +230,7 @@ def a_phase_three(path, seed):
         found |= _by_a(path, seed, net, .1, 40, shuffle)
     return found
 
+# %% ../../nbs/lab/experiments.ipynb #exp0019b
 def a_counts(path, seed):
     "How many threes and sevens there are to train on."
     labels = load_split(path, _parts(path)[0])[1]
