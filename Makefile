@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants exercises readme book clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults exercises readme book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -42,6 +42,9 @@ _run/wheel.ok: $(SHIPPED) tests/wheel.py
 # Far too long for every test run; stopped and called again, it goes on where it was.
 mutants: $(READY) ## plant small faults and see which no check notices (hours; ARGS="sgd --sample 20")
 	$(BIN)/python tests/mutants.py $(ARGS)
+
+faults: $(READY) ## make trouble with files, processes and disks, and count how it is met (half an hour)
+	$(BIN)/python tests/faults.py $(ARGS)
 
 # JupyterLab shows the pictures and tables of a notebook that came from elsewhere once it is trusted.
 lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)

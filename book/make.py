@@ -35,9 +35,11 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
                                         *sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]]
     def below(folder): # the notebooks of a folder
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
-    rest = [("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
+    rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
+            ("CONTRIBUTING.md", "contributing.md")]
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons,
-            "Glossary and cards": below("cards"), "Tools": below("api"),
+            "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
+            "Tools": below("api"),
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 

@@ -93,8 +93,9 @@ def test_nearest_mean_refuses_what_it_cannot_do():
     with pytest.raises(RuntimeError, match="call fit first"):
         PixelSimilarity().predict_proba(images)
     with pytest.raises(ValueError, match="choose 'l1' or 'l2'"): PixelSimilarity("L2")
-    with pytest.raises(ValueError, match="one for each"): PixelSimilarity().fit(images, labels[1:])
-    with pytest.raises(ValueError, match="one for each"):
+    with pytest.raises(ValueError, match="one label for each"):
+        PixelSimilarity().fit(images, labels[1:])
+    with pytest.raises(ValueError, match="at least 1 of them"):
         PixelSimilarity().fit(images[:0], labels[:0])
 
 
@@ -243,8 +244,8 @@ def test_settings_that_are_none(wrong, says):
 def test_rows_and_targets_that_do_not_fit():
     (x, y), _ = pairs()
     images, labels = two_digits()
-    for train, says in (((x, y[:9]), "60 inputs and 9"), ((x, y[:, 0]), "same shape"),
-                        ((x, 3*y), "1 or 0")):
+    for train, says in (((x, y[:9]), r"Inputs are \(60, 16\) and targets \(9, 1\)"),
+                        ((x, y[:, 0]), "same shape"), ((x, 3*y), "1 or 0")):
         with pytest.raises(ValueError, match=says): fit_linear(train, n_epochs=1)
     for a, b in ((images, labels[:9]), (images, labels[:, None]), (images/255, labels),
                  (images[0], labels), (images[:0], labels[:0]), (images, labels.float())):
@@ -501,7 +502,7 @@ def test_empty_batches_are_refused():
 
 def test_the_rate_is_the_fits_or_the_learners():
     learn = small_learner()
-    assert learn.fit(0).opt.lr == .5 and learn.fit(0, lr=.25).opt.lr == .25
+    assert learn.fit(1).opt.lr == .5 and learn.fit(1, lr=.25).opt.lr == .25
 
 
 @many
