@@ -35,7 +35,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
     def below(folder): # the notebooks of a folder
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
     rest = [("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
-    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons, "Tools": below("api"),
+    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
+            "Lessons": lessons, "Tools": below("api"),
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
