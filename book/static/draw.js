@@ -146,8 +146,8 @@ const DrawPage = (() => {
     });
     byId("answers").append(element("tr", { "data-method": method.name },
       element("th", { scope: "row" }, element("a", { href: method.lesson + ".html" }, method.title),
-        element("small", {}, method.what)),
-      answer, element("td", {}, bars), element("td", {}, percent(method.accuracy.packed, 1))));
+        element("small", {}, `${percent(method.accuracy.packed, 1)}, ${method.what}`)),
+      answer, element("td", {}, bars)));
     return { answer, bars, parts };
   });
 
@@ -173,7 +173,7 @@ const DrawPage = (() => {
   }
 
   let asked = false;
-  function soon() { // at most once for each picture that the screen shows
+  function soon() { // at most once for each frame that the screen shows
     if (asked) return;
     asked = true;
     requestAnimationFrame(() => { asked = false; update(); });
@@ -236,7 +236,7 @@ const DrawPage = (() => {
       return [element("p", {}, "Dark units are active. Touch one of the first layer to see its weights; "
         + "the eight that are most active are below, by number."),
         element("div", { className: "draw-figures" }, ...grids),
-        element("div", { className: "draw-figures draw-ten" }, ...units.map(unit => {
+        element("div", { className: "draw-figures draw-units" }, ...units.map(unit => {
           const w = first.w.subarray(unit * x.length, (unit + 1) * x.length);
           return figure(`Weights of unit ${unit + 1}, active by ${number(lit[unit])}${pushes(unit)}`, w, SIDE, SIGNED,
             largest(w), `unit ${unit + 1}: ${number(lit[unit])}${pushes(unit)}`);
@@ -327,5 +327,5 @@ const DrawPage = (() => {
     element("td", {}, percent(accuracy.float32, 2)), element("td", {}, percent(accuracy.packed, 2)))))));
   byId("early").remove();
   load([]);
-  return { methods, load, example, EXAMPLES, answers: () => answers };
+  return { methods, load, example, EXAMPLES, pixels, answers: () => answers };
 })();
