@@ -108,10 +108,10 @@ LAYERS = {"nearest_mean_l1": of_means, "nearest_mean_l2": of_means, "softmax": o
 
 def scores(
     layers,            # as the functions above give them
-    images,            # uint8, (n, 28, 28)
+    images,            # grey values from 0 to 255, (n, 28, 28)
 ) -> torch.Tensor:     # float32, (n, 10): raw scores, or for the nearest mean its distances
     "What the layers say, computed by PyTorch: the page's arithmetic is held to this."
-    x = torch.as_tensor(np.asarray(images)).float()[:, None]/255
+    x = torch.as_tensor(images).float()[:, None]/255
     for layer in layers:
         t = {k: torch.from_numpy(v) for k, v in layer.items() if isinstance(v, np.ndarray)}
         match layer["kind"]:
@@ -129,13 +129,18 @@ def scores(
     return x
 
 
-def probabilities(layers, images) -> torch.Tensor: # float64, (n, 10), each row adds up to 1
-    "The shares of the ten digits."
+def log_shares(layers, images) -> torch.Tensor: # float64, (n, 10)
+    "Logarithms of the shares of the ten digits."
     x, last = scores(layers, images).double(), layers[-1]
     if last["kind"] == "nearest":
         ratio = x/max(last["scale"], 1/510)
         x = -784*(ratio if last["norm"] == "l1" else ratio.square()/2)
-    return x.softmax(1)
+    return x.log_softmax(1)
+
+
+def probabilities(layers, images) -> torch.Tensor: # float64, (n, 10), each row adds up to 1
+    "The shares of the ten digits."
+    return log_shares(layers, images).exp()
 
 
 class Packer:

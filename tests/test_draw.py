@@ -118,6 +118,8 @@ def test_the_scripts_know_every_layer(packed):
     kinds = {layer["kind"] for method in packed["methods"] for layer in method["layers"]}
     known = SCRIPTS["draw-net.js"].split("const KINDS = {")[1].split("\n  };")[0]
     assert kinds == set(re.findall(r"^    (\w+)[:(]", known, re.M))
+    back = SCRIPTS["draw-net.js"].split("const BACK = {")[1].split("\n  };")[0]
+    assert kinds == set(re.findall(r"^    (\w+)[:(]", back, re.M))
 
 
 def test_the_scripts_find_their_places():

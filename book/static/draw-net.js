@@ -119,6 +119,67 @@ const DrawNet = (() => {
     return { outputs, scores, probabilities, digit: logits.indexOf(Math.max(...logits)) };
   }
 
+  // ---- backwards: from the gradient by a layer's output y, g, to that by its input x ----
+
+  const like = (x, change) => ({ ...x, data: x.data.map(change) });
+
+  const BACK = {
+    nearest: (g, x, y, { means, norm }) => like(x, (v, i) => {
+      const n = x.data.length;
+      let sum = 0;
+      for (let d = 0; d < 10; d++) {
+        const gap = v - means[d * n + i];
+        sum += g.data[d] * (norm === "l1" ? Math.sign(gap) : gap / y.data[d]) / n;
+      }
+      return sum;
+    }),
+    normalise: (g, x, y, { std }) => like(g, v => v / std),
+    relu: (g, x, y) => like(g, (v, i) => y.data[i] > 0 ? v : 0),
+    affine: (g, x, y, { scale }) => like(g, (v, i) => v * scale[Math.floor(i / (x.h * x.w))]),
+    dense: (g, x, y, { w }) => like(x, (_, i) => g.data.reduce((sum, v, k) => sum + v * w[k * x.data.length + i], 0)),
+    conv(g, x, y, { w, wShape, stride, padding }) {
+      const k = wShape[2], dx = maps(x.c, x.h, x.w);
+      for (let o = 0; o < y.c; o++) for (let r = 0; r < y.h; r++) for (let s = 0; s < y.w; s++) {
+        const share = g.data[(o * y.h + r) * y.w + s];
+        if (!share) continue;
+        for (let c = 0; c < x.c; c++) for (let u = 0; u < k; u++) for (let v = 0; v < k; v++) {
+          const row = r * stride + u - padding, column = s * stride + v - padding;
+          if (row < 0 || row >= x.h || column < 0 || column >= x.w) continue;
+          dx.data[(c * x.h + row) * x.w + column] += share * w[((o * x.c + c) * k + u) * k + v];
+        }
+      }
+      return dx;
+    },
+    pool(g, x, y, { size }) { // to the first of the largest
+      const dx = maps(x.c, x.h, x.w);
+      for (let c = 0; c < y.c; c++) for (let r = 0; r < y.h; r++) for (let s = 0; s < y.w; s++) {
+        const at = (c * y.h + r) * y.w + s;
+        search: for (let u = 0; u < size; u++) for (let v = 0; v < size; v++) {
+          const from = (c * x.h + r * size + u) * x.w + s * size + v;
+          if (x.data[from] === y.data[at]) { dx.data[from] = g.data[at]; break search; }
+        }
+      }
+      return dx;
+    },
+  };
+
+  // how the logarithm of a digit's share changes with each of the pixels
+  function gradient(method, pixels, digit) {
+    const { outputs, scores, probabilities } = ask(method, pixels), last = method.layers.at(-1);
+    const byScore = probabilities.map((p, d) => {
+      const byLogit = (d === digit ? 1 : 0) - p;
+      if (last.kind !== "nearest") return byLogit;
+      const scale = Math.max(last.scale, 1 / 510), n = pixels.length;
+      return -byLogit * n * (last.norm === "l1" ? 1 / scale : scores[d] / scale ** 2);
+    });
+    let g = { c: 10, h: 1, w: 1, data: Float64Array.from(byScore) };
+    for (let i = method.layers.length - 1; i >= 0; i--) {
+      const x = i ? outputs[i - 1] : { c: 1, h: SIDE, w: SIDE, data: Float64Array.from(pixels) };
+      g = BACK[method.layers[i].kind](g, x, outputs[i], method.layers[i]);
+    }
+    return g.data;
+  }
+
   // ---- from a drawing to 28×28 pixels; ink is {w, h, data}, numbers from 0 to 1 ----
 
   function bounds({ w, h, data }) { // of what is not paper; null if all is
@@ -173,5 +234,5 @@ const DrawNet = (() => {
     return pixels;
   }
 
-  return { SIDE, BOX, unpack, ask, softmax, bounds, raw, centred };
+  return { SIDE, BOX, unpack, ask, gradient, softmax, bounds, raw, centred };
 })();

@@ -2,7 +2,7 @@
 "use strict";
 
 const DrawPage = (() => {
-  const { SIDE, unpack, ask, raw, centred } = DrawNet;
+  const { SIDE, unpack, ask, gradient, raw, centred } = DrawNet;
   const methods = unpack(DRAW_WEIGHTS), means = methods[0].layers[0].means;
   const byId = name => document.getElementById("draw-" + name);
   const sheet = byId("canvas"), pen = byId("pen");
@@ -29,6 +29,7 @@ const DrawPage = (() => {
   ];
 
   let strokes = [], picture = null;  // what is drawn; or a mean image in its place
+  let drawing = null;                // the pointer that draws
   let answers = [], chosen = {};     // the last answers; what a reader asked to see, by method
 
   // ---- small helpers ----
@@ -146,7 +147,7 @@ const DrawPage = (() => {
     });
     byId("answers").append(element("tr", { "data-method": method.name },
       element("th", { scope: "row" }, element("a", { href: method.lesson + ".html" }, method.title),
-        element("small", {}, `${percent(method.accuracy.packed, 1)}, ${method.what}`)),
+        element("small", {}, percent(method.accuracy.packed, 1), element("span", {}, `, ${method.what}`))),
       answer, element("td", {}, bars)));
     return { answer, bars, parts };
   });
@@ -169,6 +170,7 @@ const DrawPage = (() => {
     methods.forEach((_, i) => show(i));
     byId("time").textContent = empty ? "" : `All ${methods.length} answers took ${took.toFixed(0)} ms in this browser.`;
     reasons.forEach(reason => reason.refresh(x));
+    wishes(x);
     announce();
   }
 
@@ -278,6 +280,31 @@ const DrawPage = (() => {
     return { refresh };
   });
 
+  // ---- make it another digit: the gradient by the ink ----
+
+  const who = byId("who"), goal = byId("goal");
+  methods.forEach((method, i) => who.append(element("option", { value: i, selected: i === 3 }, method.title)));
+  digits.forEach(d => goal.append(element("option", { value: d, selected: d === 4 }, String(d))));
+
+  function wishes(x) {
+    const method = methods[who.value], found = answers[who.value], wanted = Number(goal.value);
+    byId("step").disabled = !found;
+    byId("climb").textContent = found ? `${method.title} reads ${found.digit}, and gives `
+      + `${percent(found.probabilities[wanted], 2)} to ${wanted}.` : "Nothing is drawn yet.";
+    if (drawing !== null) return; // not at every move of the pen: it is the dearest picture here
+    const wish = found ? gradient(method, x, wanted) : [];
+    byId("wish").replaceChildren(...found ? [figure("What the methods get", x, SIDE, INK),
+      figure(`Blue where more ink would speak for ${wanted}, orange where less would`, wish, SIDE, SIGNED, largest(wish))] : []);
+  }
+
+  function step() { // the pixel with the most to gain moves a tenth of the way from paper to ink
+    const x = pixels(), wish = gradient(methods[who.value], x, Number(goal.value)), most = largest(wish);
+    load([], x.map((v, i) => Math.max(0, Math.min(1, v + (most && .1 * wish[i] / most)))));
+  }
+
+  who.onchange = goal.onchange = () => wishes(pixels());
+  byId("step").onclick = step;
+
   // ---- what a reader does ----
 
   function place(event) {
@@ -285,7 +312,6 @@ const DrawPage = (() => {
     return [(event.clientX - left) * sheet.width / width, (event.clientY - top) * sheet.height / height];
   }
 
-  let drawing = null; // the pointer that draws
   sheet.addEventListener("pointerdown", event => {
     if (drawing !== null || event.button > 0) return;
     event.preventDefault();
@@ -304,7 +330,7 @@ const DrawPage = (() => {
     soon();
   });
   for (const end of ["pointerup", "pointercancel"]) sheet.addEventListener(end, event => {
-    if (event.pointerId === drawing) drawing = null;
+    if (event.pointerId === drawing) { drawing = null; soon(); }
   });
 
   function load(newStrokes, newPicture = null) {
