@@ -265,6 +265,8 @@ def test_steps_make_it_another_digit(draw):
     assert steps > 1
     assert "reads 8" in draw.run("document.getElementById('draw-climb').textContent")
     assert draw.run(SHOWN).count("3") >= 3 # others still see what was drawn
+    draw.run("document.getElementById('draw-undo').click()")
+    assert draw.run(SHOWN) == ["3"]*7 # the drawing is there again
 
 
 @pytest.mark.parametrize("width", [320, 360, 768])

@@ -299,7 +299,7 @@ const DrawPage = (() => {
 
   function step() { // the pixel with the most to gain moves a tenth of the way from paper to ink
     const x = pixels(), wish = gradient(methods[who.value], x, Number(goal.value)), most = largest(wish);
-    load([], x.map((v, i) => Math.max(0, Math.min(1, v + (most && .1 * wish[i] / most)))));
+    load(strokes, x.map((v, i) => Math.max(0, Math.min(1, v + (most && .1 * wish[i] / most)))));
   }
 
   who.onchange = goal.onchange = () => wishes(pixels());
@@ -340,7 +340,7 @@ const DrawPage = (() => {
   }
 
   byId("clear").onclick = () => load([]);
-  byId("undo").onclick = () => load(strokes.slice(0, -1));
+  byId("undo").onclick = () => load(picture ? strokes : strokes.slice(0, -1)); // first the drawing again
   for (const choice of document.querySelectorAll("[name=draw-how]")) choice.onchange = update;
   for (const made of EXAMPLES) byId("examples").append(element("button",
     { type: "button", onclick: () => load(example(made)) }, made[0]));
