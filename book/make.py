@@ -31,12 +31,16 @@ TAGS = {"export": "exported", "exporti": "exported", "exports": "exported",
 
 def pages() -> dict[str, list[tuple[Path, str]]]:
     "The parts of the book: each page's source and its place in the book, in order."
-    lessons = [(nb, nb.name) for nb in sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]
+    lessons = [(nb, nb.name) for nb in [NBS/"before_you_start.ipynb",
+                                        *sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]]
     def below(folder): # the notebooks of a folder
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
-    rest = [("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
+    rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
+            ("CONTRIBUTING.md", "contributing.md")]
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
-            "Lessons": lessons, "Tools": below("api"),
+            "Lessons": lessons,
+            "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
+            "Tools": below("api"),
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
@@ -66,8 +70,9 @@ def lead(text: str, source: Path) -> str:
         for folder in (source.parent, PROJECT): # the front page is also the repository's README
             file = (folder/path).resolve()
             if path and file.exists(): break
-        if not path: return f"{found[1]}{anchor.lower()})" # as GitHub: Jupyter has capitals
-        if file in PAGES: path, anchor = os.path.relpath(PAGES[file], here), anchor.lower()
+        slug = re.sub(r"[^\w#-]", "", anchor.lower()) # as GitHub: Jupyter keeps capitals, commas
+        if not path: return f"{found[1]}{slug})"
+        if file in PAGES: path, anchor = os.path.relpath(PAGES[file], here), slug
         elif file.exists() and not found[1].startswith("!"):
             path = f"{SETTINGS['git_url']}/blob/main/{file.relative_to(PROJECT)}"
         return f"{found[1]}{path}{anchor})".replace(os.sep, "/")

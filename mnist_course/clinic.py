@@ -10,9 +10,10 @@ __all__ = ['CHECKS', 'load_subset', 'endless', 'Finding', 'DoesNotApply', 'check
            'check_overfit', 'Report', 'examine']
 
 # %% ../nbs/11_bug_clinic.ipynb #41e83af4
-import inspect, math
+import gc, inspect, math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
+from fastcore.foundation import L
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -123,12 +125,16 @@ def check_order(
                    "shuffle the training images anew for each epoch: shuffle=True")
 
 # %% ../nbs/11_bug_clinic.ipynb #b95c599d
-def _keys(dl):
-    "One key for each image of a loader; equal images have equal keys."
+def _keys(dl, dtype):
+    "One key for each image of a loader; images that are equal as `dtype` have equal keys."
     keys = [hash(row.tobytes()) for xb, _ in _batches(dl)
-            for row in xb.detach().cpu().flatten(1).numpy()]
+            for row in (xb.detach().cpu().to(dtype).float() + 0.).flatten(1).numpy()] # no -0.
     if not keys: raise ValueError("A loader gives no images: check its data.")
     return keys
+
+def _common_type(*dls): # the coarsest of the loaders' float types, float32 at most
+    found = {xb.dtype for dl in dls for xb, _ in islice(_batches(dl), 1)}
+    return next((t for t in (torch.bfloat16, torch.float16) if t in found), torch.float32)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000013
 def check_overlap(
@@ -137,7 +143,9 @@ def check_overlap(
     most:float=.001,   # share of copies that is no fault
 )->Finding:
     "Are images to validate on also among those to train on? Compared number by number."
-    with preserve(nn.Module(), dl, valid_dl): known, valid = set(_keys(dl)), _keys(valid_dl)
+    with preserve(nn.Module(), dl, valid_dl):
+        dtype = _common_type(dl, valid_dl)
+        known, valid = set(_keys(dl, dtype)), _keys(valid_dl, dtype)
     shared = sum(key in known for key in valid)
     return Finding("overlap", shared <= most*len(valid),
                    f"{shared} of {len(valid)} validation images are also trained on",
@@ -250,9 +258,11 @@ def check_squashing(
 
 # %% ../nbs/11_bug_clinic.ipynb #78147247
 def _loss_and_gradient(loss_func, scores, yb):
-    "Two pairs of a name and a number, the loss and the sum of its gradient."
-    scores = scores.detach().requires_grad_()
-    loss = loss_func(scores, yb)
+    "Two pairs of a name and a number, the loss and the sum of its gradient, if it has one."
+    with torch.enable_grad():
+        scores = scores.detach().requires_grad_()
+        loss = loss_func(scores, yb)
+    if not loss.requires_grad: return [("loss", loss.item())]
     grad, = torch.autograd.grad(loss, scores)
     return [("loss", loss.item()), ("gradient", grad.sum().item())]
 
@@ -345,13 +355,16 @@ class AsModule(nn.Module):
 def _gradients(model, loss_func, xb, yb):
     "name -> gradient or None, for the parameters that ask for one."
     for p in model.parameters(): p.grad = None
-    loss = loss_func(model(xb), yb)
+    with torch.enable_grad(): loss = loss_func(model(xb), yb)
     if loss.requires_grad: loss.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
 def _without_gradient(model, loss_func, xb, yb):
     found = _gradients(model, loss_func, xb, yb).items()
     return [name for name, grad in found if grad is None or not grad.any()]
+
+def _is_cut_off(model, loss_func, xb, yb): # is the loss a number without a past?
+    with preserve(model), torch.enable_grad(): return not loss_func(model(xb), yb).requires_grad
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000041
 def _perturb(model, size=1e-2):
@@ -380,6 +393,9 @@ def check_reach(
     n = sum(p.requires_grad for _, p in model.named_parameters())
     if not n: raise DoesNotApply("no parameter asks for a gradient")
     left = _unreached(model, loss_func, xb, yb)
+    if len(left) == n and _is_cut_off(model, loss_func, xb, yb):
+        return Finding("reach", False, f"the loss is cut off from all {n} parameters",
+                       "look for no_grad(), detach(), item() or numpy() on the way to the loss")
     names = f", not {', '.join(left[:4])}" if left else ""
     return Finding("reach", not left, f"gradients reach {n - len(left)} of {n} parameters{names}",
                    "follow the forward pass: is each layer given what the one before returned?")
@@ -473,6 +489,16 @@ def _pulled(model, loss_func, xb, yb):
     size = {name: 0. if g is None else g.abs().max().item() for name, g in grads.items()}
     return [name for name in size if size[name] > 1e-3*max(size.values())]
 
+_NO_GRAPH = "does not require grad" # what PyTorch says of `backward` on a loss that is cut off
+
+@contextmanager
+def _needs_graph():
+    "Where a step stops as the loss is cut off, say that `reach` tells of it."
+    try: yield
+    except RuntimeError as e:
+        if _NO_GRAPH not in str(e): raise
+        raise DoesNotApply("the loss is cut off from the parameters: see reach") from e
+
 # %% ../nbs/11_bug_clinic.ipynb #cl000052
 def _unmoved(step, model, loss_func, xb, yb):
     "Who is pulled at; which of them a step leaves as they were; the error it stops with, if any."
@@ -480,7 +506,8 @@ def _unmoved(step, model, loss_func, xb, yb):
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for p in model.parameters(): p.grad = None
     try: step(model, xb, yb)
-    except (TypeError, AttributeError) as e: # a gradient that is None can do that
+    except (TypeError, AttributeError, RuntimeError) as e: # a gradient that is None can do that
+        if isinstance(e, RuntimeError) and _NO_GRAPH not in str(e): raise
         error = f"; it stops with {type(e).__name__}: {e}"
     after = dict(model.named_parameters())
     return pulled, [name for name in pulled if torch.equal(after[name], before[name])], error
@@ -491,7 +518,24 @@ def _optimizers(step, opt=None):
     try: names = inspect.getclosurevars(step)
     except TypeError: found = list(getattr(step, "__dict__", {}).values())
     else: found = [*names.nonlocals.values(), *names.globals.values()]
-    return [o for o in [opt, *found] if hasattr(o, "step") and hasattr(o, "zero_grad")]
+    return [o for o in [opt, *found] if hasattr(o, "step") and not inspect.isclass(o)
+            and (hasattr(o, "zero_grad") or hasattr(o, "load_state_dict"))]
+
+def _tensors(it, depth=4): # those in lists and dictionaries, and in lists of these
+    if isinstance(it, Tensor): yield it
+    inside = it.values() if isinstance(it, dict) else it if isinstance(it, (list, tuple, L)) else ()
+    for thing in inside if depth else (): yield from _tensors(thing, depth - 1)
+
+# %% ../nbs/11_bug_clinic.ipynb #cl000104
+def _trainers(model):
+    "All optimisers alive that hold a parameter of the model, and all schedulers that hold these."
+    mine, kinds, steppers = {id(p) for p in model.parameters()}, {}, []
+    for o in gc.get_objects(): # wherever a step may have hidden them
+        kind = type(o)
+        if kind not in kinds: kinds[kind] = any("step" in vars(c) for c in kind.__mro__)
+        if kinds[kind]: steppers.append((o, getattr(o, "__dict__", {})))
+    opts = [o for o, holds in steppers if mine & {id(t) for t in _tensors(holds)}]
+    return opts + [o for o, holds in steppers if any(holds.get("optimizer") is p for p in opts)]
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000055
 def _update_finding(pulled, still, error):
@@ -514,7 +558,7 @@ def check_update(
     opt=None,           # its optimiser, to be left as it is; found by itself in most cases
 )->Finding:
     "Does a training step move every parameter that the loss pulls at?"
-    with preserve(model, *_optimizers(opt_step, opt)):
+    with preserve(model, *_trainers(model), *_optimizers(opt_step, opt)):
         return _update_finding(*_unmoved(opt_step, model, loss_func, xb, yb))
 
 # %% ../nbs/11_bug_clinic.ipynb #c548bb00
@@ -543,7 +587,8 @@ def check_zeroing(
     opt=None,        # its optimiser, to be left as it is; found by itself in most cases
 )->Finding:
     "Does a training step forget the gradients of the step before?"
-    with preserve(model, *_optimizers(step, opt)): off = _effect_of_leftovers(step, model, xb, yb)
+    with preserve(model, *_trainers(model), *_optimizers(step, opt)), _needs_graph():
+        off = _effect_of_leftovers(step, model, xb, yb)
     if off is None: return Finding("zeroing", True, "no gradient is left after a step", "")
     return Finding("zeroing", off < 1e-3, "what a step before leaves behind changes the gradients "
                    f"of the next by {off:.2g} of their size", "call zero_grad() once in each step")
@@ -591,8 +636,8 @@ def check_learning_rate(
     opt=None,           # its optimiser, to be left as it is; found by itself in most cases
     n_steps:int=400,    # how many steps to take at most
 )->Finding:
-    "Do the first steps bring the loss down, neither over the hills nor hardly at all?"
-    with preserve(model, dl, *_optimizers(any_step, opt)):
+    "Do the first steps bring the loss down, without leaping up first and without crawling?"
+    with preserve(model, dl, *_trainers(model), *_optimizers(any_step, opt)), _needs_graph():
         curve, uniform, k = _curve(any_step, model, loss_func, dl, n_steps)
     wrong, start, end = _judge_curve(curve, uniform), curve[0], curve[-1]
     return Finding("learning rate", not wrong,
@@ -615,7 +660,9 @@ def _gradient_finding(report):
     if wrong and all(len(report.shapes[name]) == 1 for name in wrong):
         hints.append("a bias sums its gradient over the images, axis 0")
     seen = example if wrong else f"the worst off by {report.worst.error:.1e}"
-    return Finding("gradients", report.ok, f"{len(report.entries)} gradients measured, {seen}",
+    if not wrong and not any(e.verdict in ("right", "kink") for e in report.entries):
+        raise DoesNotApply("every gradient is lost in the rounding of the loss")
+    return Finding("gradients", not wrong, f"{len(report.entries)} gradients measured, {seen}",
                    " ".join(hints) or "derive again, last wrong layer first: each derivative once, "
                    "of what went in")
 
@@ -888,8 +935,7 @@ def examine(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); best when fresh
     loss_func:Callable, # (scores, targets) -> one number
     dl:Iterable,        # training loader: gives (inputs, targets)
-    *,
-    valid_dl:Iterable=None, # the loader to validate on
+    *, valid_dl:Iterable=None, # the loader to validate on
     step:Callable=None, # step(model, xb, yb): your own training step
     opt=None,           # your optimiser: for a plain step with it, or the one that `step` uses
     lr:float=None,      # or a learning rate, for a plain step
@@ -897,10 +943,12 @@ def examine(
     in_use:Tensor=None, # inputs as they arrive in use, (m, …)
     checks:Iterable[Callable]=CHECKS, # what to make, in this order; add your own
 )->Report:
-    "Make every check that applies and leave all as it was; `ValueError` for unfit input."
+    "Make every check that applies; put model, optimiser and loaders back; `ValueError` if unfit."
     given = dict(model=model, loss_func=loss_func, dl=dl, valid_dl=valid_dl, step=step, opt=opt,
                  predict=predict, in_use=in_use)
-    with preserve(model, *[o for o in (dl, valid_dl, opt) if o is not None]):
+    others = [o for o in (dl, valid_dl, opt) if o is not None] + _optimizers(step)
+    with torch.inference_mode(False), torch.enable_grad(), preserve(
+            model, *_trainers(model), *others):
         x, y = _gather(dl, 2000, model)
         _fit_to_examine(model, loss_func, x, y)
         given |= _prepare(model, loss_func, x, y, step, opt, lr)

@@ -6,7 +6,7 @@
 __all__ = ['convolve', 'output_size', 'pad', 'convolve_maps', 'patches', 'input_gradient', 'he_kernels', 'Conv', 'MaxPool',
            'column_means', 'BatchNorm', 'Flatten', 'CNN', 'Momentum', 'Adam', 'as_maps', 'fit_cnn', 'receptive_fields']
 
-# %% ../nbs/09_convolution.ipynb #1e2ad5e2
+# %% ../nbs/09_convolution.ipynb #c48e1c5c
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from .numpy_net import CrossEntropy, Linear, ReLU, as_rows, softmax
 from .trained import Trained
 
-# %% ../nbs/09_convolution.ipynb #27e7b68b
+# %% ../nbs/09_convolution.ipynb #523eaa32
 def convolve(
     image:np.ndarray,  # any number type, (h, w)
     kernel:np.ndarray, # (kh, kw)
@@ -29,7 +29,7 @@ def convolve(
     return np.array([[(image[i:i + kh, j:j + kw]*kernel).sum() for j in range(w - kw + 1)]
                      for i in range(h - kh + 1)])
 
-# %% ../nbs/09_convolution.ipynb #d420f8f4
+# %% ../nbs/09_convolution.ipynb #209cf78a
 def output_size(
     n:int,         # side of the map that comes in, pixels
     k:int,         # side of the window
@@ -42,7 +42,7 @@ def output_size(
         raise ValueError(f"A window of {k} does not fit into {n} pixels with padding {padding}.")
     return (n + 2*padding - k)//stride + 1
 
-# %% ../nbs/09_convolution.ipynb #8b25146c
+# %% ../nbs/09_convolution.ipynb #cc3cc1f6
 def pad(
     x:np.ndarray,  # maps, (bs, h, w, c)
     padding:int,   # rows and columns of zeros on each side
@@ -50,7 +50,7 @@ def pad(
     "Maps with a frame of zeros."
     return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))) if padding else x
 
-# %% ../nbs/09_convolution.ipynb #340e7af4
+# %% ../nbs/09_convolution.ipynb #ee8382c2
 def convolve_maps(
     x:np.ndarray,  # maps, (bs, h, w, c_in)
     w:np.ndarray,  # kernels, (k, k, c_in, c_out)
@@ -66,7 +66,7 @@ def convolve_maps(
         z[:, i, j] = np.tensordot(window, w, 3)                     # (bs, c_out)
     return z
 
-# %% ../nbs/09_convolution.ipynb #ab6ce254
+# %% ../nbs/09_convolution.ipynb #b06c8be5
 def patches(
     x:np.ndarray, # maps, (bs, h, w, c)
     k:int,        # side of the window
@@ -78,7 +78,7 @@ def patches(
     windows = sliding_window_view(x, (k, k), (1, 2))[:, ::stride, ::stride]
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(bs, h_out, w_out, k*k*c)
 
-# %% ../nbs/09_convolution.ipynb #a7fd4b39
+# %% ../nbs/09_convolution.ipynb #e2b27bcb
 def input_gradient(
     dz:np.ndarray,    # gradient of the loss by the maps that went out, (bs, h_out, w_out, c_out)
     w:np.ndarray,     # kernels, (k, k, c_in, c_out)
@@ -92,7 +92,7 @@ def input_gradient(
         met += (dz.reshape(-1, dz.shape[3]) @ w[u, v].T).reshape(met.shape)
     return dx
 
-# %% ../nbs/09_convolution.ipynb #09cb635f
+# %% ../nbs/09_convolution.ipynb #e6affbc4
 def he_kernels(
     k:int,                   # side of the window
     c_in:int,                # maps that come in
@@ -103,7 +103,7 @@ def he_kernels(
     "Random kernels whose sums are as large as what goes into them (He et al. 2015)."
     return (rng.standard_normal((k, k, c_in, c_out))*np.sqrt(2/(k*k*c_in))).astype(dtype)
 
-# %% ../nbs/09_convolution.ipynb #a9ce609e
+# %% ../nbs/09_convolution.ipynb #e37db2c1
 class Conv:
     "Convolution: a linear layer, without a bias, that is applied to every patch."
     def __init__(self,
@@ -127,7 +127,7 @@ class Conv:
         dx, p = input_gradient(dz, self.w, self.shape, self.stride), self.padding
         return dx[:, p:-p, p:-p] if p else dx
 
-# %% ../nbs/09_convolution.ipynb #335c2667
+# %% ../nbs/09_convolution.ipynb #46cc4afa
 class MaxPool:
     "The largest number in each square; rows and columns left over are dropped."
     def __init__(self,
@@ -151,14 +151,14 @@ class MaxPool:
             open_ &= ~wins
         return dx
 
-# %% ../nbs/09_convolution.ipynb #a3ad83a1
+# %% ../nbs/09_convolution.ipynb #4cbdc2ec
 def column_means(
     rows:np.ndarray, # (n, c), a float type
 )->np.ndarray:       # (c,)
     "The mean of each column, as a product of matrices."
     return np.full(len(rows), 1/len(rows), rows.dtype) @ rows
 
-# %% ../nbs/09_convolution.ipynb #75fa7314
+# %% ../nbs/09_convolution.ipynb #c40e0973
 class BatchNorm:
     "Each map to mean 0 and variance 1 over batch and places, then scaled and shifted."
     eps, momentum = 1e-5, .1 # added to the variance; share of a batch in the running averages
@@ -182,7 +182,7 @@ class BatchNorm:
         if self.training: rows = rows - mean - self.standard*mean_standard
         return (rows*(self.scale*self.inverse)).reshape(dy.shape)
 
-# %% ../nbs/09_convolution.ipynb #4c888aa1
+# %% ../nbs/09_convolution.ipynb #621e263a
 def _mean_and_variance(norm, rows): # (n, c) -> (c,), (c,)
     "Of a batch; the running averages move towards them."
     n, mean = len(rows), column_means(rows)
@@ -192,7 +192,7 @@ def _mean_and_variance(norm, rows): # (n, c) -> (c,), (c,)
     norm.var += norm.momentum*(var*n/(n - 1) - norm.var)
     return mean, var
 
-# %% ../nbs/09_convolution.ipynb #280820f2
+# %% ../nbs/09_convolution.ipynb #a088a08b
 class Flatten:
     "The maps of each image as one row."
     def forward(self, x):   # (bs, h, w, c) -> (bs, h·w·c)
@@ -202,13 +202,13 @@ class Flatten:
     def backward(self, dz): # (bs, h·w·c) -> (bs, h, w, c)
         return dz.reshape(self.shape)
 
-# %% ../nbs/09_convolution.ipynb #e986f937
+# %% ../nbs/09_convolution.ipynb #a466b038
 def _round(k, c_in, c_out, side, rng, dtype): # its four layers, by name
     kernels = he_kernels(side, c_in, c_out, rng, dtype)
     return {f"conv{k}": Conv(kernels, padding=side//2), f"pool{k}": MaxPool(2),
             f"norm{k}": BatchNorm(c_out, dtype), f"relu{k}": ReLU()}
 
-# %% ../nbs/09_convolution.ipynb #7337c56e
+# %% ../nbs/09_convolution.ipynb #e562642a
 class CNN:
     "A convolutional neural network: rounds of conv, pool, norm and relu, and a linear layer."
     def __init__(self,
@@ -229,7 +229,7 @@ class CNN:
         self.layers["linear"] = Linear(size*size*c_in, n_out, rng, dtype, gain=1.)
         self.layers["conv1"].is_first = True
 
-# %% ../nbs/09_convolution.ipynb #a5e8553a
+# %% ../nbs/09_convolution.ipynb #52418c99
 @patch
 def forward(self:CNN,
     x:np.ndarray, # images, (bs, size, size, 1)
@@ -238,7 +238,7 @@ def forward(self:CNN,
     for layer in self.layers.values(): x = layer.forward(x)
     return x
 
-# %% ../nbs/09_convolution.ipynb #21c5a7b9
+# %% ../nbs/09_convolution.ipynb #98eb0853
 @patch
 def loss(self:CNN,
     x:np.ndarray,      # images, (bs, size, size, 1)
@@ -247,7 +247,7 @@ def loss(self:CNN,
     "Mean loss of a batch; every layer remembers what `backward` needs."
     return self.loss_func.forward(self.forward(x), labels)
 
-# %% ../nbs/09_convolution.ipynb #687306ee
+# %% ../nbs/09_convolution.ipynb #8f4783cd
 def _named(net, prefix): # a layer's own arrays, such as its w, or with prefix "d" their gradients
     return {f"{name}.{p}": getattr(layer, prefix + p) for name, layer in net.layers.items()
             for p in ("w", "b", "scale", "shift") if getattr(layer, p, None) is not None}
@@ -257,7 +257,7 @@ def parameters(self:CNN)->dict: # the network's own arrays: change them and it c
     'Weights, biases, scales and shifts by name, such as "conv1.w".'
     return _named(self, "")
 
-# %% ../nbs/09_convolution.ipynb #268b3c24
+# %% ../nbs/09_convolution.ipynb #04a1a03c
 @patch
 def backward(self:CNN)->dict: # gradient of the last loss, under the names of `parameters()`
     "Through all layers, last to first."
@@ -265,7 +265,7 @@ def backward(self:CNN)->dict: # gradient of the last loss, under the names of `p
     for layer in reversed(self.layers.values()): grad = layer.backward(grad)
     return _named(self, "d")
 
-# %% ../nbs/09_convolution.ipynb #074c91ee
+# %% ../nbs/09_convolution.ipynb #4df06dd0
 @patch
 def set_training(self:CNN,
     training:bool, # True to learn, False to predict
@@ -274,7 +274,7 @@ def set_training(self:CNN,
     for layer in self.layers.values():
         if isinstance(layer, BatchNorm): layer.training = training
 
-# %% ../nbs/09_convolution.ipynb #fa23bbcd
+# %% ../nbs/09_convolution.ipynb #66198714
 class Momentum:
     "Step along a running sum of the gradients; with `factor` 0, plain gradient descent."
     def __init__(self, params, factor=.9): # name -> array, changed in place; what the sum keeps
@@ -287,7 +287,7 @@ class Momentum:
             v[...] = self.factor*v + grads[name]
             self.params[name] -= lr*v
 
-# %% ../nbs/09_convolution.ipynb #06e62d4f
+# %% ../nbs/09_convolution.ipynb #6abb8e0f
 class Adam:
     "Step along the mean gradient over the root of its mean square."
     def __init__(self,
@@ -300,7 +300,7 @@ class Adam:
         self.means, self.squares = ({name: np.zeros_like(p) for name, p in params.items()}
                                     for _ in range(2))
 
-# %% ../nbs/09_convolution.ipynb #90abb3f1
+# %% ../nbs/09_convolution.ipynb #fcfa2ed7
 @patch
 def step(self:Adam, grads, lr): # name -> gradient; about the length of a step of each weight
     "Update both averages, and go downhill by their quotient."
@@ -312,7 +312,7 @@ def step(self:Adam, grads, lr): # name -> gradient; about the length of a step o
         root = np.sqrt(q/(1 - self.beta2**self.t)) + self.eps
         self.params[name] -= lr/(1 - self.beta1**self.t)*m/root
 
-# %% ../nbs/09_convolution.ipynb #d7f23b53
+# %% ../nbs/09_convolution.ipynb #53280314
 def as_maps(
     images:np.ndarray, # grey values, uint8, (n, h, w); a tensor will do
     dtype=np.float32,  # a float type
@@ -323,11 +323,11 @@ def as_maps(
         raise ValueError(f"Images have the shape {images.shape}: give (n, h, w).")
     return as_rows(images, dtype).reshape(*images.shape, 1)
 
-# %% ../nbs/09_convolution.ipynb #0de26920
+# %% ../nbs/09_convolution.ipynb #43d1ff60
 def _moved(x, most, rng): # a batch of images, all rolled by the same few pixels
     return np.roll(x, rng.integers(-most, most + 1, 2), (1, 2)) if most else x
 
-# %% ../nbs/09_convolution.ipynb #a5f390a7
+# %% ../nbs/09_convolution.ipynb #f800f941
 @patch
 def train_epoch(self:CNN,
     x:np.ndarray,      # images, (n, size, size, 1)
@@ -345,7 +345,7 @@ def train_epoch(self:CNN,
         optimizer.step(self.backward(), lr)
     return total/len(x)
 
-# %% ../nbs/09_convolution.ipynb #2aed2eaa
+# %% ../nbs/09_convolution.ipynb #b16515e7
 @patch
 def predict_proba(self:CNN,
     x:np.ndarray, # images, (n, size, size, 1)
@@ -358,7 +358,7 @@ def predict_proba(self:CNN,
     self.set_training(was)
     return p
 
-# %% ../nbs/09_convolution.ipynb #81020a74
+# %% ../nbs/09_convolution.ipynb #0c3921e2
 @patch
 def predict(self:CNN,
     x:np.ndarray, # images, (n, size, size, 1)
@@ -366,7 +366,7 @@ def predict(self:CNN,
     "The most probable class of each image."
     return self.predict_proba(x).argmax(1)
 
-# %% ../nbs/09_convolution.ipynb #5a9ead63
+# %% ../nbs/09_convolution.ipynb #2a921794
 @patch
 def evaluate(self:CNN,
     x:np.ndarray,      # images, (n, size, size, 1)
@@ -375,7 +375,7 @@ def evaluate(self:CNN,
     "Share of the images that are read correctly."
     return float((self.predict(x) == np.asarray(labels)).mean())
 
-# %% ../nbs/09_convolution.ipynb #2a3eff28
+# %% ../nbs/09_convolution.ipynb #922619ea
 def _check_maps(net, x, labels):
     "Arrays that fit the network, or a `ValueError` that says what does not fit."
     x, labels, n = np.asarray(x, net.dtype), np.asarray(labels), net.size
@@ -388,7 +388,7 @@ def _check_maps(net, x, labels):
                          f"{net.n_out - 1}: make them fit.")
     return x, labels
 
-# %% ../nbs/09_convolution.ipynb #d49a7156
+# %% ../nbs/09_convolution.ipynb #29f83fb3
 @patch
 def fit(self:CNN,
     x:np.ndarray,        # images, (n, size, size, 1)
@@ -414,7 +414,7 @@ def fit(self:CNN,
             if valid: trained.accuracy.append(self.evaluate(*valid))
     return trained
 
-# %% ../nbs/09_convolution.ipynb #ec614265
+# %% ../nbs/09_convolution.ipynb #a8d29458
 def fit_cnn(
     train:tuple,        # images uint8 (n, h, w), labels (n,)
     valid:tuple=None,   # the same, to judge by; not judged if not given
@@ -434,7 +434,7 @@ def fit_cnn(
     n_epochs = n_epochs or (3 if len(x) > 10_000 else 20)
     return net.fit(x, labels, n_epochs, lr, bs, shift, optimizer, rng, pairs[1])
 
-# %% ../nbs/09_convolution.ipynb #df7520b7
+# %% ../nbs/09_convolution.ipynb #7e5adb5e
 def receptive_fields(
     net:CNN,
 )->dict: # layer -> (side, distance, start), in pixels: place i sees from start + i·distance on

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import checks
 from .fetch import DataError, file_number, load_parts, read_image
 
 # %% ../nbs/00_data.ipynb #da7a0002
@@ -44,7 +45,7 @@ def load_split(
         raise DataError(f"{path} has no part {part!r}: choose one of {', '.join(parts)}.")
     images, labels = parts[part]
     if digits is None: return images, labels
-    digits = list(digits)
+    digits = checks.digits(digits)
     if missing := set(digits) - set(labels.unique().tolist()):
         raise DataError(f"{Path(path)/part} has no images of {sorted(missing)}.")
     keep = torch.isin(labels, torch.tensor(digits))
@@ -58,10 +59,10 @@ def hold_out(
     seed:int=1337,      # decides which
 )->tuple[Tensor, Tensor, Tensor, Tensor]: # images, labels to train on; images, labels held out
     "Split one set of images at random into a part to train on and a part to judge by."
-    if not 0 < fraction < 1:
-        raise ValueError(f"Hold out between 0 and 1 of the images, not {fraction}.")
+    images, labels = checks.equal_length(images, labels, "images and labels")
+    checks.share(fraction, "fraction")
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    n_held = round(len(images)*fraction)
+    n_held = checks.count(round(len(images)*fraction), "the number held out", most=len(images) - 1)
     held, kept = order[:n_held], order[n_held:]
     return images[kept], labels[kept], images[held], labels[held]
 
@@ -73,8 +74,9 @@ def some_of(
     seed:int=0,    # decides which
 )->tuple[Tensor, Tensor]: # images and labels, in random order
     "A random draw from a set of images, each at most once."
+    images, labels = checks.equal_length(images, labels, "images and labels")
     g = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(labels), generator=g)[:n]
+    chosen = torch.randperm(len(labels), generator=g)[:checks.count(n, "n")]
     return images[chosen], labels[chosen]
 
 # %% ../nbs/00_data.ipynb #p001ed01
@@ -95,9 +97,9 @@ def as_rows(
     dtype=torch.float32, # a float type
 )->Tensor:               # pixels from 0 to 1, (n, h·w)
     "Each image as one row of numbers from 0 (paper) to 1 (ink)."
-    if images.dtype != torch.uint8:
-        raise ValueError(f"Images are uint8 from 0 to 255, not {images.dtype}: pass them unscaled.")
-    return images.reshape(len(images), -1).to(dtype).div_(255) # in place: one copy, not two
+    images = checks.images(images)
+    rows = images.reshape(len(images), -1).to(checks.float_type(dtype))
+    return rows.div_(255) # in place: one copy, not two
 
 # %% ../nbs/00_data.ipynb #04436e99
 class Batches:
@@ -109,10 +111,8 @@ class Batches:
         shuffle:bool=False, # mix anew for each epoch?
         generator:torch.Generator=None, # decides the order; PyTorch's global one if not given
     ):
-        if len(x) != len(y):
-            raise ValueError(f"{len(x)} inputs and {len(y)} targets: give one each.")
-        if bs < 1: raise ValueError(f"A batch holds at least one image, not {bs}.")
-        self.x, self.y, self.bs, self.shuffle, self.generator = x, y, bs, shuffle, generator
+        self.x, self.y = checks.equal_length(x, y, "inputs and targets")
+        self.bs, self.shuffle, self.generator = checks.count(bs, "bs"), shuffle, generator
 
     def __len__(self)->int: return math.ceil(len(self.x)/self.bs)
 

@@ -7,14 +7,14 @@ __all__ = ['Exercise', 'solution_of', 'mistake_of', 'is_value', 'differs', 'TooL
            'progress_file', 'exercise', 'source_of_answer', 'Page', 'check', 'hint', 'solution', 'progress', 'starter',
            'answer_name', 'prove']
 
-# %% ../nbs/api/exercises.ipynb #1794995c
+# %% ../nbs/api/exercises.ipynb #0b7b69d2
 import contextlib, copy, html, importlib, inspect, io, json, linecache, os, random
 import signal, sys, threading, time, traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# %% ../nbs/api/exercises.ipynb #28bcfc6b
+# %% ../nbs/api/exercises.ipynb #4b894bd9
 def _call(answer, *args): return answer(*args)
 
 @dataclass
@@ -40,7 +40,7 @@ class Exercise:
 
 _KNOWN = {} # key -> exercise, as far as their modules are loaded
 
-# %% ../nbs/api/exercises.ipynb #2b783628
+# %% ../nbs/api/exercises.ipynb #aaf45d30
 def solution_of(
     exercise:Exercise,
 )->Callable: # a decorator
@@ -60,7 +60,7 @@ def mistake_of(
         return f
     return keep
 
-# %% ../nbs/api/exercises.ipynb #4011bc72
+# %% ../nbs/api/exercises.ipynb #72eea1c4
 def is_value(
     exercise:Exercise,
     value,         # the right answer: a number, a text, a tuple
@@ -73,7 +73,7 @@ def is_value(
 def _as_given(answer, *args):
     return answer.strip().lower() if isinstance(answer, str) else answer
 
-# %% ../nbs/api/exercises.ipynb #ce4b4c2e
+# %% ../nbs/api/exercises.ipynb #34f1bf88
 def _plain(v): # tensors and arrays as nested lists, tuples as lists
     if hasattr(v, "detach"): v = v.detach().cpu()
     if hasattr(v, "tolist"): return v.tolist()
@@ -94,7 +94,7 @@ def _close(p, q, rtol, atol):
     except (TypeError, ValueError, OverflowError): return p == q
     return p == q or (p != p and q != q) or abs(p - q) <= atol + rtol*abs(q)
 
-# %% ../nbs/api/exercises.ipynb #b6c5345f
+# %% ../nbs/api/exercises.ipynb #6a55af54
 def differs(
     mine,   # a result: a number, a list, an array, a tensor, a dictionary
     theirs, # what was expected
@@ -107,12 +107,14 @@ def differs(
     p, q = _plain(mine), _plain(theirs)
     if _shape(p) != _shape(q):
         return f"The shape is {_shape(p)}, and {_shape(q)} was expected."
-    pairs = list(zip(_numbers(p), _numbers(q), strict=True))
+    p, q = _numbers(p), _numbers(q)
+    if len(p) != len(q): return f"There are {len(p)} values, and {len(q)} were expected."
+    pairs = list(zip(p, q, strict=True))
     wrong = sum(not _close(a, b, rtol, atol) for a, b in pairs)
     if not wrong: return None
     return "The value differs." if len(pairs) == 1 else f"{wrong} of {len(pairs)} values differ."
 
-# %% ../nbs/api/exercises.ipynb #902d5c3d
+# %% ../nbs/api/exercises.ipynb #932dadea
 class TooLong(BaseException): "An answer took longer than it was given."
 
 @contextlib.contextmanager
@@ -132,7 +134,7 @@ def limited(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
-# %% ../nbs/api/exercises.ipynb #74c213e3
+# %% ../nbs/api/exercises.ipynb #494cd755
 @contextlib.contextmanager
 def _limited_thread(seconds):
     import ctypes
@@ -151,7 +153,7 @@ def _limited_thread(seconds):
         over.set()
         if watch: watch.join()
 
-# %% ../nbs/api/exercises.ipynb #66f0d6dd
+# %% ../nbs/api/exercises.ipynb #d8b5c68f
 @dataclass
 class _Outcome:
     "What an answer did with one input."
@@ -169,7 +171,7 @@ def _outcome(exercise, answer, args):
                             if not callable(q) and differs(p, q, 0, 0))
     return out
 
-# %% ../nbs/api/exercises.ipynb #654dcce2
+# %% ../nbs/api/exercises.ipynb #fd6424e1
 def explain(
     e:Exception, # raised by a learner's code
 )->str:          # such as "IndexError in line 3, `return x[5]`: list index out of range"
@@ -184,7 +186,7 @@ def explain(
     text = str(e).splitlines()[0] if str(e) else ""
     return f"{said}: {text}" if text else said
 
-# %% ../nbs/api/exercises.ipynb #b9fd7b90
+# %% ../nbs/api/exercises.ipynb #7326ad8b
 def _outcomes(exercise, answer, inputs, seconds=10):
     "An outcome for each input; fewer if the time was over, or if the first was no attempt."
     found = []
@@ -200,7 +202,7 @@ def _agree(exercise, p, q): # did two answers do the same with an input?
     return (differs(p.value, q.value, exercise.rtol, exercise.atol) is None
             and p.changed == q.changed)
 
-# %% ../nbs/api/exercises.ipynb #c6cf5024
+# %% ../nbs/api/exercises.ipynb #a839693d
 @dataclass
 class Result:
     "What `check` found; it prints well."
@@ -225,7 +227,7 @@ class Result:
         return (f"<div style='border-left:4px solid {colour};padding-left:.7em'>{said}"
                 + (f"<table>{rows}</table>" if rows else "") + "</div>")
 
-# %% ../nbs/api/exercises.ipynb #8a90e818
+# %% ../nbs/api/exercises.ipynb #3c72d9f4
 def _brief(v, limit=200): # a value in a line
     about = ""
     if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
@@ -238,12 +240,16 @@ def _rounded(v):
     return float(f"{v:.6g}") if isinstance(v, float) else v
 
 def _given(exercise, args): # "scores = (1, 1), [[0.3]]; targets = …"
-    try: names = list(inspect.signature(exercise.answer).parameters)
-    except (TypeError, ValueError): names = []
-    names = names if len(names) >= len(args) else [f"argument {i + 1}" for i in range(len(args))]
-    return "; ".join(f"{n} = {_brief(a)}" for n, a in zip(names, args, strict=False))
+    return "; ".join(f"{n} = {_brief(a)}" for n, a in zip(_names(exercise), args, strict=False))
 
-# %% ../nbs/api/exercises.ipynb #612653c9
+def _names(exercise): # of the arguments, as the solution or what runs it calls them
+    plain = exercise.run is _call
+    try: names = list(inspect.signature(exercise.answer if plain else exercise.run).parameters)
+    except (TypeError, ValueError): names = []
+    names = names if plain else names[1:]
+    return names + [f"argument {i + 1}" for i in range(len(names), 9)]
+
+# %% ../nbs/api/exercises.ipynb #ff635477
 def judge(
     exercise:Exercise,
     answer,            # the learner's
@@ -268,7 +274,7 @@ def _empty(v): # None, and what a `run` makes of nothing else
     if isinstance(v, (list, tuple)): return bool(v) and all(_empty(item) for item in v)
     return v is None or v is ...
 
-# %% ../nbs/api/exercises.ipynb #f01eb59d
+# %% ../nbs/api/exercises.ipynb #360d7a4e
 def _said(exercise, text): return f"{exercise.key} {exercise.title}: {text}"
 
 def _not_yet(exercise):
@@ -288,7 +294,7 @@ def _endless(exercise, args, seconds):
     rows = [("on", _given(exercise, args))] if args else []
     return Result(exercise.key, False, _said(exercise, text), rows=tuple(rows))
 
-# %% ../nbs/api/exercises.ipynb #59b4fa41
+# %% ../nbs/api/exercises.ipynb #0c26cba4
 def _passed(exercise, inputs):
     tried = "" if inputs == [()] else f" Tried on {len(inputs)} inputs."
     return Result(exercise.key, True, _said(exercise, f"right.{tried}"))
@@ -304,7 +310,7 @@ def _failed(exercise, inputs, mine, right, wrong):
     if inputs[i] and not right[i].error: rows.append(("expected", _brief(right[i].value)))
     return Result(exercise.key, False, _said(exercise, text), name, rows=tuple(rows))
 
-# %% ../nbs/api/exercises.ipynb #867cb82e
+# %% ../nbs/api/exercises.ipynb #e29d0f31
 def _mistake(exercise, inputs, mine): # the name of the only twin that agrees everywhere
     found = []
     for name, twin in exercise.twins:
@@ -317,12 +323,12 @@ def _in_words(exercise, p, q): # in what an outcome differs from the right one
     if p.error: return f"It raises {p.error}."
     if q.error: return f"It should refuse this input with a {q.kind}."
     if p.changed and p.changed != q.changed:
-        names = list(inspect.signature(exercise.answer).parameters)
+        names = _names(exercise)
         return f"It changes what it is given: {', '.join(names[i] for i in p.changed)}."
     if not callable(exercise.answer): return "That is not it."
     return differs(p.value, q.value, exercise.rtol, exercise.atol)
 
-# %% ../nbs/api/exercises.ipynb #7438cf09
+# %% ../nbs/api/exercises.ipynb #e9b0bdc9
 def progress_file()->Path:
     "Where the progress is kept: `MNIST_COURSE_PROGRESS`, or the user's folder for data."
     if named := os.environ.get("MNIST_COURSE_PROGRESS"): return Path(named).expanduser()
@@ -338,7 +344,7 @@ def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
     except (OSError, RuntimeError, ImportError) as e:
         print(f"(Your progress could not be kept: {e}. Name a file in MNIST_COURSE_PROGRESS.)")
 
-# %% ../nbs/api/exercises.ipynb #b943df90
+# %% ../nbs/api/exercises.ipynb #05687d40
 def _events(key=None): # what happened, in order: pairs of an exercise and an event
     try: lines = progress_file().read_text("utf-8", errors="replace").splitlines()
     except (OSError, RuntimeError, ImportError): return []
@@ -350,7 +356,7 @@ def _events(key=None): # what happened, in order: pairs of an exercise and an ev
             found.append((record["exercise"], record.get("event")))
     return [event for k, event in found if k == key] if key else found
 
-# %% ../nbs/api/exercises.ipynb #86bf88d7
+# %% ../nbs/api/exercises.ipynb #b59b8f45
 _LESSONS = {"00": "data", "01": "pixel_similarity", "02": "sgd", "03": "optim", "04": "learner",
             "05": "relu_net", "06": "ten_digits", "07": "python_net", "08": "numpy_net",
             "09": "conv", "10": "resnet", "11": "clinic", "12": "speed"}
@@ -370,7 +376,7 @@ def __getattr__(name): # made when asked for: EXERCISES and `swap` load every le
     if name == "EXERCISES": return [key for lesson in _LESSONS for key in _load(lesson)]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-# %% ../nbs/api/exercises.ipynb #f6893dc1
+# %% ../nbs/api/exercises.ipynb #073564e4
 def exercise(
     key:str, # such as "02.1"
 )->Exercise:
@@ -383,7 +389,7 @@ def exercise(
         raise ValueError(f"There is no exercise {key!r}: {there}.")
     return _KNOWN[key]
 
-# %% ../nbs/api/exercises.ipynb #acd9d2ab
+# %% ../nbs/api/exercises.ipynb #e8440e4d
 def source_of_answer(
     exercise:Exercise,
 )->str: # code, or the value
@@ -392,7 +398,7 @@ def source_of_answer(
     lines = inspect.getsource(exercise.answer).splitlines()
     return "\n".join(line for line in lines if not line.startswith("@solution_of"))
 
-# %% ../nbs/api/exercises.ipynb #eca5e958
+# %% ../nbs/api/exercises.ipynb #95336851
 @dataclass
 class Page:
     "Text that prints well."
@@ -404,7 +410,7 @@ class Page:
 
     def _repr_html_(self): return f"<pre>{html.escape(self.text)}</pre>"
 
-# %% ../nbs/api/exercises.ipynb #93806230
+# %% ../nbs/api/exercises.ipynb #ca4381d5
 def check(
     key:str, # such as "02.1"
     answer,  # a function, a class or a value, as the exercise asks
@@ -423,7 +429,7 @@ def _show(shown): # text, and a table where HTML shows
     shown._ipython_display_ = lambda: None # the cell's last value would show it once more
     return shown
 
-# %% ../nbs/api/exercises.ipynb #b417c29c
+# %% ../nbs/api/exercises.ipynb #df2b2436
 def hint(
     key:str, # such as "02.1"
 )->Page:     # shown already
@@ -448,7 +454,7 @@ def solution(
     if not passed: _note(ex.key, "solution")
     return _show(Page(source_of_answer(ex)))
 
-# %% ../nbs/api/exercises.ipynb #38d0f678
+# %% ../nbs/api/exercises.ipynb #f5805c6d
 def progress()->Page: # shown already
     "How far you are: a line for each lesson, and what was tried."
     lines, events = [], _events()
@@ -462,7 +468,7 @@ def progress()->Page: # shown already
                   for key, mark in zip(keys, marks, strict=True) if mark]
     return _show(Page("\n".join(lines)))
 
-# %% ../nbs/api/exercises.ipynb #892f3157
+# %% ../nbs/api/exercises.ipynb #03d90d55
 def _mark(events): # what happened to one exercise, in words; empty if nothing
     passed = "passed" in events
     before = events[:events.index("passed")] if passed else events
@@ -474,7 +480,7 @@ def _mark(events): # what happened to one exercise, in words; empty if nothing
 
 def _number(n, one, more=None): return f"{n} {one if n == 1 else more or one + 's'}"
 
-# %% ../nbs/api/exercises.ipynb #f9e005cc
+# %% ../nbs/api/exercises.ipynb #1fb5404c
 def starter(
     exercise:Exercise,
 )->str: # code to begin from, with dots where the answer goes
@@ -488,7 +494,7 @@ def answer_name(exercise:Exercise)->str:
     if callable(exercise.answer): return exercise.answer.__name__
     return f"answer_{exercise.key.replace('.', '_')}"
 
-# %% ../nbs/api/exercises.ipynb #8d862542
+# %% ../nbs/api/exercises.ipynb #983bb292
 def prove(
     exercise:Exercise,
     least:int=3, # twins there must be, for code

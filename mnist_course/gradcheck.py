@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from itertools import product
 from random import Random
 
+from .checks import count, share
+
 # %% ../nbs/api/gradcheck.ipynb #a4dc5537
 def shape_of(
     value,  # nested lists of numbers, a NumPy array or a tensor
@@ -69,7 +71,7 @@ class Entry:
     claimed:float
     measured:float  # central difference
     error:float     # relative to the larger of the two
-    verdict:str     # "right", "kink" or "wrong"
+    verdict:str     # "right", "kink", "unclear" or "wrong"
     left:float      # derivative from the left
     right:float     # derivative from the right
 
@@ -83,10 +85,21 @@ def _noise(loss, step): # what rounding alone can make of a difference
 def _compare(loss, name, value, index, claimed, step, rtol):
     "One claim against one measurement: right, or wrong until we know more."
     left, right = one_sided_differences(loss, value, index, step)
-    measured = (left + right)/2
-    error = abs(claimed - measured)/max(abs(claimed), abs(measured), _noise(loss, step)/rtol)
+    measured, noise = (left + right)/2, _noise(loss, step)
+    size = max(abs(claimed), abs(measured))
+    error = abs(claimed - measured)/max(size, noise/rtol)
     verdict = "right" if error <= rtol else "wrong"
+    if verdict == "right" and claimed and size < noise/2: verdict = "unclear" # -claimed would pass
     return Entry(name, index, claimed, measured, error, verdict, left, right)
+
+# %% ../nbs/api/gradcheck.ipynb #gc000001
+def _roughness(loss, value, index, step):
+    "How far the loss lies off a smooth curve near one number, the number itself left out."
+    at = _get(value, index)
+    row = [_loss_at(loss, value, index, at + k*step/8) for k in range(-8, 9)]
+    for _ in range(4): row = [b - a for a, b in zip(row, row[1:], strict=False)]
+    away = row[:4] + row[-4:]
+    return math.sqrt(sum(d*d for d in away)/len(away)/70) # 70 = 1 + 16 + 36 + 16 + 1
 
 # %% ../nbs/api/gradcheck.ipynb #e30d93b7
 def _at_a_kink(coarse, fine, noise):
@@ -108,10 +121,13 @@ def check_entry(
     "Measure one derivative and compare it with the claim."
     step = EPS**(1/3)*max(1., abs(_get(value, index)))
     coarse = _compare(loss, name, value, index, claimed, step, rtol)
-    if coarse.verdict == "right": return coarse
+    if coarse.verdict != "wrong": return coarse
     fine = _compare(loss, name, value, index, claimed, step/16, rtol)
-    if fine.verdict == "wrong" and _at_a_kink(coarse, fine, _noise(loss, step/16)):
-        fine.verdict = "kink"
+    off, off_before = (abs(claimed - e.measured) for e in (fine, coarse))
+    if fine.verdict != "wrong": return fine if off < off_before/4 else coarse # not by noise alone
+    rough = _roughness(loss, value, index, step)
+    if _at_a_kink(coarse, fine, max(_noise(loss, step/16), 16*rough/step)): fine.verdict = "kink"
+    elif abs(claimed - coarse.measured) < 10*rough/step: fine.verdict = "unclear"
     return fine
 
 # %% ../nbs/api/gradcheck.ipynb #221ba447
@@ -178,16 +194,23 @@ def _wrong_line(wrong):
     e = max(wrong, key=lambda e: e.error)
     return f"{e.name}{list(e.index)}: claimed {e.claimed:.6g}, measured {e.measured:.6g}"
 
+def _unclear_line(unclear):
+    return (f"{len(unclear)} lost in the noise of the loss, such as {_wrong_line(unclear)}: "
+            "compute it in float64 throughout, without large constants")
+
 # %% ../nbs/api/gradcheck.ipynb #25bdcdbf
 def _lines(name, shape, entries, hint):
     "The report's lines about one parameter."
-    wrong, kinks = ([e for e in entries if e.verdict == v] for v in ("wrong", "kink"))
+    wrong, kinks, unclear = ([e for e in entries if e.verdict == v]
+                             for v in ("wrong", "kink", "unclear"))
     worst = max((e.error for e in entries if e.verdict != "kink"), default=0)
-    said = f"{len(wrong)} WRONG" if wrong else "right"
+    nothing = len(unclear) == len(entries)
+    said = f"{len(wrong)} WRONG" if wrong else "NOT MEASURED" if nothing else "right"
     yield f"{name:6} {shape!s:12} {len(entries):4} checked, worst error {worst:7.1e}  {said}"
     if wrong: yield f"       {_wrong_line(wrong)}"
     if hint: yield f"       {hint}"
     if kinks: yield f"       {_kink_line(kinks)}"
+    if unclear: yield f"       {_unclear_line(unclear)}"
 
 # %% ../nbs/api/gradcheck.ipynb #0b7dbc97
 @dataclass(repr=False)
@@ -198,12 +221,17 @@ class GradientReport:
     hints:dict = field(default_factory=dict) # name -> what the wrong entries share
 
     @property
-    def ok(self)->bool: return all(e.verdict != "wrong" for e in self.entries)
+    def ok(self)->bool:
+        "Was something of every parameter measured, and is no claim wrong?"
+        measured = {e.name for e in self.entries if e.verdict in ("right", "kink")}
+        none_wrong = all(e.verdict != "wrong" for e in self.entries)
+        return bool(self.entries) and none_wrong and measured >= set(self.shapes)
 
     @property
     def worst(self)->Entry:
         "The entry with the largest relative error; one that is wrong before any that is not."
-        return max(self.entries, key=lambda e: (e.verdict == "wrong", e.verdict != "kink", e.error))
+        rank = {"wrong": 2, "right": 1}
+        return max(self.entries, key=lambda e: (rank.get(e.verdict, 0), e.error))
 
     def __repr__(self):
         each = ((n, s, [e for e in self.entries if e.name == n]) for n, s in self.shapes.items())
@@ -219,6 +247,7 @@ def _check_shape(name, value, claim):
         raise ValueError(f"{name} has the shape {shape} and its claimed gradient {claimed}: "
                          f"a gradient has its parameter's shape.{hint}")
     if not shape: raise ValueError(f"{name} is a single number: put it into a list.")
+    if 0 in shape: raise ValueError(f"{name} has the shape {shape}: there is no number to check.")
 
 # %% ../nbs/api/gradcheck.ipynb #da1aead5
 def _check_dtype(name, value):
@@ -232,9 +261,12 @@ def _check_names(params, claims):
     if set(params) != set(claims):
         raise ValueError(f"Parameters are {sorted(params)} and claims {sorted(claims)}: "
                          "give one claim for each parameter, under the same name.")
+    if not params: raise ValueError("There is nothing to check: give at least one parameter.")
 
 # %% ../nbs/api/gradcheck.ipynb #f5ea4a61
 def _check_loss(loss):
+    if "float" in (dtype := str(getattr(loss(), "dtype", ""))) and not dtype.endswith("float64"):
+        raise ValueError(f"The loss is {dtype}: compute it in float64 throughout.")
     first = _number(loss)
     if not math.isfinite(first): raise ValueError(f"The loss is {first}: check it first.")
     if _number(loss) != first:
@@ -253,6 +285,7 @@ def check_gradients(
     seed:int=0,        # decides which
 )->GradientReport:     # `ok`, `worst`, `entries`; prints as a table
     "Compare claimed gradients with measured ones; a `ValueError` if they cannot be compared."
+    n_entries, rtol = count(n_entries, "n_entries"), share(rtol, "rtol")
     _check_names(params, claims)
     for name, value in params.items():
         _check_shape(name, value, claims[name])

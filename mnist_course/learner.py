@@ -13,6 +13,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from . import checks
 from .data import Batches
 from .optim import BasicOptim
 from .sgd import batch_accuracy, batch_size, mnist_loss
@@ -35,8 +36,10 @@ class Learner:
         callbacks:Iterable=(), # each with methods named like some of `EVENTS`
     ):
         self.train_dl, self.valid_dl = dls # `valid_dl` may be None: then nothing is validated
-        self.model, self.loss_func, self.opt_func, self.lr = model, loss_func, opt_func, lr
-        self.metrics, self.callbacks, self.rows = list(metrics), list(callbacks), []
+        self.model = checks.has(model, "model", "parameters", "train", "eval")
+        self.loss_func, self.opt_func, self.lr = loss_func, opt_func, lr
+        self.metrics, self.callbacks, self.rows = checks.metrics(metrics), list(callbacks), []
+        for callback in self.callbacks: checks.has(callback, "a callback")
 
 # %% ../nbs/04_learner.ipynb #ca11b001
 @patch
@@ -121,8 +124,9 @@ def fit(self:Learner,
     lr:float=None,  # the Learner's own if not given
 )->Learner:        # itself
     "Train, and add a row of figures to `rows` for each epoch; can be called again to go on."
-    self.opt = self.opt_func(self.model.parameters(), self.lr if lr is None else lr)
-    self.n_epochs = n_epochs
+    lr = checks.rate(self.lr if lr is None else lr, zero=True)
+    self.n_epochs = checks.count(n_epochs, "n_epochs")
+    self.opt = self.opt_func(self.model.parameters(), lr)
     try:
         self.run_callbacks("before_fit")
         for self.epoch in range(n_epochs):
@@ -143,7 +147,7 @@ def make_dls(
 )->tuple:       # batches to train on, mixed anew for each epoch; batches to validate on, or None
     "What a Learner is fed with."
     g = torch.Generator().manual_seed(seed)
-    train_dl = Batches(*train, bs, shuffle=True, generator=g)
+    train_dl = Batches(*checks.two(train, "inputs and targets"), bs, shuffle=True, generator=g)
     return train_dl, None if valid is None else Batches(*valid, 4096)
 
 # %% ../nbs/04_learner.ipynb #1301b128
@@ -163,17 +167,22 @@ class Progress:
 class LinearDecay:
     "A callback: the learning rate falls from step to step along a straight line to zero."
     def before_fit(self, learn):
-        self.start, self.rates, self.n = learn.opt.lr, [], learn.n_epochs*len(learn.train_dl)
+        if not hasattr(learn.opt, "param_groups"): checks.has(learn.opt, "LinearDecay's opt", "lr")
+        self.groups = getattr(learn.opt, "param_groups", [vars(learn.opt)]) # where "lr" is kept
+        self.starts = [group["lr"] for group in self.groups]
+        self.rates, self.n = [], learn.n_epochs*len(learn.train_dl)
 
     def before_batch(self, learn):
-        learn.opt.lr = self.start*(1 - len(self.rates)/self.n)
-        self.rates.append(learn.opt.lr)
+        part = 1 - len(self.rates)/self.n
+        for group, start in zip(self.groups, self.starts, strict=True): group["lr"] = start*part
+        self.rates.append(self.groups[0]["lr"])
 
 # %% ../nbs/04_learner.ipynb #tra1n001
 def as_trained(
     learn:Learner, # after `fit`, fed by `Batches`; its first metric is an accuracy
 )->Trained:        # its model is the Learner's, ready to be asked
     "What a Learner has recorded, as the record that every training recipe gives back."
+    checks.count(len(learn.metrics), "the number of metrics")
     names = learn.metrics[0].__name__, "train_loss", "valid_loss"
     accuracy, loss, valid_loss = ([r[name] for r in learn.rows if name in r] for name in names)
     n_valid = 0 if learn.valid_dl is None else len(learn.valid_dl.x)
@@ -190,6 +199,9 @@ def fit_learner(
     callbacks:Iterable=(), # for the Learner
 )->Trained:          # its model is `model`
     "Train a model for two digits by our Learner."
+    dtype = checks.parameters(checks.has(model, "model", "parameters").parameters())[0].dtype
+    train = checks.rows_and_targets(train, dtype=dtype)
+    valid = checks.rows_and_targets(valid, optional=True, dtype=dtype)
     dls = make_dls(train, valid, batch_size(len(train[0])), seed)
     learn = Learner(dls, model, mnist_loss, lr=lr, metrics=[batch_accuracy], callbacks=callbacks)
     return as_trained(learn.fit(n_epochs))

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Mark', 'run_workbook', 'mark_workbook', 'mark', 'commonest', 'write_marks', 'as_page']
 
-# %% ../nbs/api/marking.ipynb #cb089786
+# %% ../nbs/api/marking.ipynb #b857c290
 import ast, csv, json, os, re, secrets, signal, subprocess, sys, tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import checks
 
-# %% ../nbs/api/marking.ipynb #e391c4ee
+# %% ../nbs/api/marking.ipynb #1f5f6443
 @dataclass
 class Mark:
     "What one learner's answer to one exercise was found to be."
@@ -24,7 +24,7 @@ class Mark:
     mistake:str=""    # its name, if the answer made one that has a name
     message:str=""    # what the learner would have read
 
-# %% ../nbs/api/marking.ipynb #cba98b3d
+# %% ../nbs/api/marking.ipynb #e44bfe3d
 def _sources(nb): # the code cells of a notebook, without what only IPython understands
     book = json.loads(Path(nb).read_text(encoding="utf-8"))
     for cell in book["cells"]:
@@ -32,7 +32,7 @@ def _sources(nb): # the code cells of a notebook, without what only IPython unde
         lines = "".join(cell["source"]).splitlines(keepends=True)
         yield "".join("\n" if line.lstrip().startswith(("%", "!")) else line for line in lines)
 
-# %% ../nbs/api/marking.ipynb #02ac231e
+# %% ../nbs/api/marking.ipynb #2be74304
 def _fingerprint(): # of all that marks: changes if a part of it is replaced
     from mnist_course import exercises
     own = {k: v for k, v in vars(exercises).items() if not k.startswith("__")}
@@ -41,7 +41,7 @@ def _fingerprint(): # of all that marks: changes if a part of it is replaced
               for k, e in exercises._KNOWN.items()}
     return code, marked
 
-# %% ../nbs/api/marking.ipynb #d8ee0231
+# %% ../nbs/api/marking.ipynb #1fa3ea70
 def run_workbook(
     nb:str,   # the notebook
     fd:int,   # of the pipe that leads to the parent
@@ -65,7 +65,7 @@ def run_workbook(
     tell() # through
     os._exit(0)
 
-# %% ../nbs/api/marking.ipynb #1b056b80
+# %% ../nbs/api/marking.ipynb #ce5bfcde
 def _run_cells(nb):
     import linecache
     space = {"__name__": "__main__"}
@@ -76,7 +76,7 @@ def _run_cells(nb):
         except MemoryError: raise
         except BaseException as e: print(f"{name}: {type(e).__name__}: {e}", file=sys.stderr)
 
-# %% ../nbs/api/marking.ipynb #a2af2737
+# %% ../nbs/api/marking.ipynb #3b1973fc
 _CHILD = """
 import sys, os
 from mnist_course.marking import run_workbook
@@ -93,6 +93,7 @@ def _limits(memory): # in the child, before it begins
         except (ImportError, ValueError, OSError): pass # Windows has none
     return set_them
 
+# %% ../nbs/api/marking.ipynb #ddf5e197
 def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it was through
     word = secrets.token_hex(16)
     read, write = os.pipe()
@@ -108,7 +109,7 @@ def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it
     told = [line for line in report.splitlines() if line.startswith(word)]
     return [json.loads(line.removeprefix(word)) for line in told if line.endswith("]")], ended
 
-# %% ../nbs/api/marking.ipynb #1b10bbd7
+# %% ../nbs/api/marking.ipynb #926e6191
 def _wait(child, read, seconds):
     with ThreadPoolExecutor(2) as pool:
         said = pool.submit(lambda: os.fdopen(read).read())
@@ -124,7 +125,7 @@ def _wait(child, read, seconds):
     if ended == "crashed" and ("MemoryError" in text or "allocate memory" in text): ended = "memory"
     return said.result(), ended
 
-# %% ../nbs/api/marking.ipynb #19b217c3
+# %% ../nbs/api/marking.ipynb #99215975
 def mark_workbook(
     nb:Path,                # a learner's notebook
     learner:str,            # a name for the table
@@ -148,13 +149,13 @@ def mark_workbook(
     if not keys and not found and not through: return [rest]
     return [found.get(key) or replace(rest, exercise=key) for key in sorted({*keys, *found})]
 
-# %% ../nbs/api/marking.ipynb #c124527b
+# %% ../nbs/api/marking.ipynb #663490da
 def _ending(ended, seconds, memory):
     why = {"too long": f"was stopped after {seconds:g} seconds",
            "memory": f"wanted more than {memory >> 20} MB of memory"}
     return f"The workbook {why.get(ended, 'ended before it was through')}."
 
-# %% ../nbs/api/marking.ipynb #a57326d2
+# %% ../nbs/api/marking.ipynb #c6681c0f
 def _expected(nb): # the keys that the workbook's cells check
     keys = []
     for source in _sources(nb):
@@ -166,7 +167,7 @@ def _expected(nb): # the keys that the workbook's cells check
                 if isinstance(node.args[0], ast.Constant): keys.append(str(node.args[0].value))
     return keys
 
-# %% ../nbs/api/marking.ipynb #a622eab1
+# %% ../nbs/api/marking.ipynb #c3b212ff
 def mark(
     folder:Path,           # a folder or a file for each learner
     seconds:float=120,     # for each workbook
@@ -186,7 +187,7 @@ def mark(
         return mark_workbook(nb, learner, seconds, memory)
     with ThreadPoolExecutor(at_once) as pool: return [m for ms in pool.map(one, books) for m in ms]
 
-# %% ../nbs/api/marking.ipynb #11780b9c
+# %% ../nbs/api/marking.ipynb #0cd68586
 def commonest(
     marks:list[Mark],
 )->list[tuple]: # (exercise, mistake, how many learners), the commonest first
@@ -210,7 +211,7 @@ def write_marks(
 
 def _as_text(v): return f"'{v}" if str(v)[:1] in "=+-@" else v # a spreadsheet would compute it
 
-# %% ../nbs/api/marking.ipynb #05c0ba0a
+# %% ../nbs/api/marking.ipynb #71e979a4
 def as_page(
     marks:list[Mark],
 )->str: # HTML

@@ -9,6 +9,7 @@ __all__ = ['METHODS', 'Method', 'Model', 'make']
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from inspect import signature
 from pathlib import Path
 
 import torch
@@ -33,6 +34,11 @@ class Method:
     uses_device:bool = False # does it train where `device` says?
     settings:dict = field(default_factory=dict) # of the recipe, unless `make` is given others
 
+    @property
+    def recipe(self)->Callable: # whose parameters are the settings
+        "The lesson's function that trains."
+        return getattr(self.fit, "recipe", self.fit)
+
     def check_classes(self, name:str, classes:Tensor)->None:
         "A `ValueError` if the method cannot learn these classes."
         n, found = len(classes), classes.tolist()
@@ -54,6 +60,7 @@ class Model:
     ):
         self.name, self.seed, self.device, self.settings = name, seed, device, settings
         self.method = _method(name)
+        _check_settings(name, self.method, settings)
         self.classes, self.trained = None, None
 
     def __repr__(self):
@@ -131,6 +138,7 @@ def _two_digits(pair): # images and places -> rows and targets, as lessons 02 to
 def _fit_two(recipe): # a recipe of lesson 02 or 03 as a method's `fit`
     def fit(model, train, valid):
         return recipe(_two_digits(train), _two_digits(valid), model.seed, **model.settings)
+    fit.recipe = recipe
     return fit
 
 def _fit_with_learner(model, train, valid):
@@ -142,6 +150,8 @@ def _fit_with_learner(model, train, valid):
         net = nn.Linear(784, 1)
     return learner.fit_learner(_two_digits(train), _two_digits(valid), net, seed=model.seed,
                                **settings)
+
+_fit_with_learner.recipe = learner.fit_learner
 
 # %% ../nbs/api/models.ipynb #m0d00016
 @torch.no_grad()
@@ -156,6 +166,7 @@ def _ask_rows(model, images): # ten scores from rows of 784
 # %% ../nbs/api/models.ipynb #m0d00018
 def _fit_ten(recipe): # a recipe of lesson 06 or 12 as a method's `fit`
     def fit(model, train, valid): return recipe(train, valid, model.seed, **model.settings)
+    fit.recipe = recipe
     return fit
 
 def _fit_linear_ten(model, train, valid):
@@ -164,10 +175,13 @@ def _fit_linear_ten(model, train, valid):
     return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed, callbacks=decay,
                               **model.settings)
 
+_fit_linear_ten.recipe = ten_digits.fit_ten
+
 def _fit_arrays(recipe): # a recipe of lesson 08 or 09 as a method's `fit`
     def fit(model, train, valid):
         pairs = [p if p is None else (p[0].numpy(), p[1].numpy()) for p in (train, valid)]
         return recipe(*pairs, model.seed, **model.settings)
+    fit.recipe = recipe
     return fit
 
 # %% ../nbs/api/models.ipynb #m0d00019
@@ -186,6 +200,7 @@ def _ask_maps(model, images):
 def _fit_images(recipe): # a recipe of lesson 12 as a method's `fit`
     def fit(model, train, valid):
         return recipe(train, valid, model.seed, device=model.device, **model.settings)
+    fit.recipe = recipe
     return fit
 
 def _ask_images(model, images):
@@ -201,6 +216,8 @@ def _fit_folder(model, train, valid):
             write_images(Path(tmp)/part, *pair)
         done = resnet.fit_fastai(Path(tmp), model.seed, folder=Path(tmp), **model.settings)
         return done if valid else Trained(done.model)
+
+_fit_folder.recipe = resnet.fit_fastai
 
 @torch.no_grad()
 def _ask_fastai(model, images):
@@ -270,6 +287,25 @@ def _method(name:str)->Method:
         raise ValueError(f"There is no method {name!r}: choose from {', '.join(_ALL)}.")
     return _ALL[name]
 
+def _settings_of(method): # name -> default, of the method's training recipe
+    fixed = ("train", "valid", "seed", "device", "folder", "callbacks", "network", "model",
+             "opt_func", "report", "path", "norm")
+    found = {k: p.default for k, p in signature(method.recipe).parameters.items()
+             if k not in fixed and p.kind is p.POSITIONAL_OR_KEYWORD}
+    return {**found, **method.settings}
+
+def _check_settings(name, method, settings): # wrong ones are a `ValueError`, before any training
+    known = _settings_of(method)
+    for key, value in settings.items():
+        if key not in known:
+            raise ValueError(f"{name} has no setting {key!r}: choose from {', '.join(known)}.")
+        like = known[key]
+        if key == "norm": checks.choice(value, ("l1", "l2"), "norm")
+        elif isinstance(like, bool): checks.choice(value, (True, False), key)
+        elif key in ("lr", "std", "decay"): checks.rate(value, key)
+        elif isinstance(like, int): checks.count(value, key, int(key != "n_hidden"))
+        elif like is None and value is not None: checks.count(value, key)
+
 def make(
     name:str,        # a key of `METHODS`
     seed:int=0,      # for everything that is random
@@ -281,4 +317,5 @@ def make(
         able = ", ".join(n for n, m in _ALL.items() if m.uses_device)
         raise ValueError(f"{name} chooses for itself where it computes: leave `device` out. "
                          f"Those that take one are {able}.")
+    if device is not None: checks.device(device)
     return Model(name, seed, device, **{**_method(name).settings, **settings})

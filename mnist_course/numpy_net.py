@@ -14,19 +14,18 @@ import numpy as np
 from fastcore.basics import patch
 from threadpoolctl import threadpool_limits
 
+from . import checks
 from .python_net import SIZES, FaultyNetwork, Network, check_choice, check_sizes
 from .trained import Trained
 
 # %% ../nbs/08_backprop_numpy.ipynb #c6d22593
 def as_rows(
-    images:np.ndarray, # grey values, uint8, (n, h, w) or (n, h·w); a tensor will do
+    images:np.ndarray, # grey values, uint8, (n, h, w); a tensor will do
     dtype=np.float32,  # a float type
 )->np.ndarray:         # pixels from 0 to 1, (n, h·w)
     "Each image as one row of numbers from 0 (paper) to 1 (ink)."
-    images = np.asarray(images)
-    if images.dtype != np.uint8:
-        raise ValueError(f"Images are uint8 from 0 to 255, not {images.dtype}: pass them unscaled.")
-    rows = images.reshape(len(images), -1).astype(dtype)
+    images = checks.image_array(images)
+    rows = images.reshape(len(images), -1).astype(checks.float_type(dtype))
     rows /= 255         # in place: one copy, not two
     return rows
 
@@ -40,6 +39,8 @@ class Linear:
         dtype=np.float32,       # of all numbers
         gain:float=2.,          # variance of a weight, times n_in; 2 is He et al.'s for ReLU
     ):
+        for n in (n_in, n_out): checks.count(n, "the size of a layer")
+        checks.has(rng, "rng", "standard_normal")
         self.w = (rng.standard_normal((n_in, n_out))*np.sqrt(gain/n_in)).astype(dtype)
         self.b = np.zeros(n_out, dtype)
         self.dw, self.db = np.zeros_like(self.w), np.zeros_like(self.b)
@@ -61,6 +62,7 @@ def sigmoid(
     z:np.ndarray, # any numbers
 )->np.ndarray:    # between 0 and 1, the same shape
     "1/(1 + e^-z), without overflow for any z."
+    z = np.asarray(z)
     e = np.exp(-abs(z))
     return np.where(z >= 0, 1, e)/(1 + e)
 
@@ -89,6 +91,7 @@ def softmax(
     scores:np.ndarray, # (bs, n_out)
 )->np.ndarray:         # probabilities, (bs, n_out), each row adds up to 1
     "e^z for each, divided by their sum; the largest z of each row is subtracted first."
+    scores = checks.score_array(scores)
     powers = np.exp(scores - scores.max(1, keepdims=True))
     return powers/powers.sum(1, keepdims=True)
 
@@ -96,6 +99,8 @@ def softmax(
 class CrossEntropy:
     "Mean of -log p of the label, where p is the softmax of the scores."
     def forward(self, scores, labels): # (bs, n_out), (bs,) -> one number
+        scores = checks.score_array(scores)
+        labels = checks.label_array(labels, *scores.shape)
         shifted = scores - scores.max(1, keepdims=True) # as in `softmax`
         powers = np.exp(shifted)
         total = powers.sum(1, keepdims=True)
@@ -112,6 +117,8 @@ class CrossEntropy:
 class SquaredError:
     "Mean over the images of half the squared distance to the one-hot label."
     def forward(self, a, labels):      # (bs, n_out), (bs,) -> one number
+        a = checks.score_array(a)
+        labels = checks.label_array(labels, *a.shape)
         self.error = a.copy()
         self.error[np.arange(len(labels)), labels] -= 1
         return float((self.error**2).sum(1).mean()/2)
@@ -131,7 +138,8 @@ class MLP:
         rng:np.random.Generator=None, # draws the weights; a fresh one if not given
         dtype=np.float32,        # float64 for a gradient check
     ):
-        self.sizes, self.dtype, rng = tuple(sizes), dtype, rng or np.random.default_rng()
+        self.sizes, self.dtype = tuple(sizes), checks.float_type(dtype)
+        rng = np.random.default_rng() if rng is None else rng
         check_sizes(self.sizes)
         check_choice(activation, self.activations, "activation")
         check_choice(loss, ("cross_entropy", "mse"), "loss")
@@ -149,6 +157,7 @@ def forward(self:MLP,
     x:np.ndarray, # images, (bs, n_in)
 )->np.ndarray:    # scores, or sigmoid outputs for "mse", (bs, n_out)
     "Through all layers, first to last."
+    x = checks.row_array(x, self.sizes[0])
     for layer in self.layers: x = layer.forward(x)
     return x
 
@@ -165,6 +174,7 @@ def loss(self:MLP,
 @patch
 def backward(self:MLP)->dict: # gradient of the last loss, under the names of `parameters()`
     "Through all layers, last to first."
+    if not vars(self.loss_func): raise ValueError("There is no loss yet: call loss first.")
     grad = self.loss_func.backward()
     for layer in reversed(self.layers): grad = layer.backward(grad)
     return {f"{p}{k}": getattr(linear, f"d{p}")
@@ -216,6 +226,7 @@ def numpy_twin(
     output:bool=True,  # if it is faulty: is the output?
 )->MLP:
     "The same network with arrays, starting from the same numbers."
+    checks.has(net, "net", "sizes", "activation", "loss_name", "weights", "biases")
     twin = MLP(net.sizes, net.activation, net.loss_name, dtype=dtype)
     twin.weights, twin.biases = net.weights, net.biases
     if isinstance(net, FaultyNetwork): _copy_fault(twin, hidden, output)
@@ -241,7 +252,8 @@ def train_epoch(self:MLP,
     rng:np.random.Generator, # decides the order
 )->float:              # mean loss over the images, each as its batch was met
     "Once through the images, mixed, with a step for each batch."
-    total = 0.
+    total, bs, lr = 0., checks.count(bs, "bs"), checks.rate(lr, zero=True)
+    labels = checks.label_array(labels, len(x), self.sizes[-1])
     for batch in np.split(rng.permutation(len(x)), range(bs, len(x), bs)):
         total += self.loss(x[batch], labels[batch])*len(batch)
         self.backward()
@@ -254,7 +266,7 @@ def predict(self:MLP,
     x:np.ndarray, # images, (n, n_in)
 )->np.ndarray:    # (n,)
     "The class with the largest output, for each image."
-    return self.forward(np.asarray(x, self.dtype)).argmax(1)
+    return self.forward(checks.row_array(x, self.sizes[0], self.dtype)).argmax(1)
 
 # %% ../nbs/08_backprop_numpy.ipynb #7f8d2b15
 @patch
@@ -263,7 +275,8 @@ def evaluate(self:MLP,
     labels:np.ndarray, # digits, (n,)
 )->float:              # from 0 to 1
     "Share of the images that are read correctly."
-    return float((self.predict(x) == np.asarray(labels)).mean())
+    labels = checks.label_array(labels, len(x), self.sizes[-1])
+    return float((self.predict(x) == labels).mean())
 
 # %% ../nbs/08_backprop_numpy.ipynb #61f41f55
 @patch
@@ -271,7 +284,7 @@ def predict_proba(self:MLP,
     x:np.ndarray, # images, (n, n_in)
 )->np.ndarray:    # (n, n_out), each row adds up to 1
     'Softmax of the scores; for "mse" the sigmoid outputs, divided by their sum.'
-    outputs = self.forward(np.asarray(x, self.dtype))
+    outputs = self.forward(checks.row_array(x, self.sizes[0], self.dtype))
     if isinstance(self.loss_func, CrossEntropy): return softmax(outputs)
     outputs = np.maximum(outputs, np.finfo(self.dtype).tiny)
     return outputs/outputs.sum(1, keepdims=True)
@@ -279,15 +292,8 @@ def predict_proba(self:MLP,
 # %% ../nbs/08_backprop_numpy.ipynb #77ee7718
 def _check_data(net, x, labels):
     "Arrays that fit the network, or a `ValueError` that says what does not fit."
-    x, labels = np.ascontiguousarray(x, net.dtype), np.asarray(labels)
-    if x.ndim != 2 or x.shape[1] != net.sizes[0]:
-        raise ValueError(f"The images have the shape {x.shape}: give rows of {net.sizes[0]}.")
-    if len(x) != len(labels) or not len(x):
-        raise ValueError(f"{len(x)} images and {len(labels)} labels: give one for each.")
-    if labels.min() < 0 or labels.max() >= net.sizes[-1]:
-        raise ValueError(f"Labels go from {labels.min()} to {labels.max()}, outputs from 0 to "
-                         f"{net.sizes[-1] - 1}: make them fit.")
-    return x, labels
+    x = checks.row_array(x, net.sizes[0], net.dtype)
+    return x, checks.label_array(labels, len(x), net.sizes[-1])
 
 # %% ../nbs/08_backprop_numpy.ipynb #1a190cda
 @patch
@@ -303,10 +309,12 @@ def fit(self:MLP,
 )->Trained:              # its model is the network itself
     "Mini-batch gradient descent; a `FloatingPointError` if the loss is no number any more."
     x, labels = _check_data(self, x, labels)
-    rng = rng or np.random.default_rng()
+    valid = valid and _check_data(self, *checks.two(valid, "images and labels"))
+    lr, decay = checks.rate(lr), checks.number(decay, "decay", 1e-9, 1)
+    rng = np.random.default_rng() if rng is None else rng
     trained = Trained(self, n_valid=len(valid[1]) if valid else 0)
     with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
-        for epoch in range(n_epochs):
+        for epoch in range(checks.count(n_epochs, "n_epochs")):
             loss = self.train_epoch(x, labels, lr*decay**epoch, bs, rng)
             if not np.isfinite(loss):
                 raise FloatingPointError(f"The loss became {loss} in epoch {epoch + 1} at learning "
@@ -318,7 +326,9 @@ def fit(self:MLP,
 # %% ../nbs/08_backprop_numpy.ipynb #b9f47111
 def _rows_and_labels(pair):
     "Images as rows, labels as an array; nothing stays nothing."
-    return None if pair is None else (as_rows(pair[0]), np.asarray(pair[1]))
+    if pair is None: return None
+    images, labels = checks.two(pair, "images and labels")
+    return as_rows(images), checks.label_array(labels, len(images), 10)
 
 # %% ../nbs/08_backprop_numpy.ipynb #6029b9ff
 def fit_twin(

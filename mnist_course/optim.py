@@ -12,6 +12,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from . import checks
 from .data import Batches
 from .sgd import batch_size, fit_epochs, mnist_loss
 from .trained import Trained
@@ -23,9 +24,7 @@ class BasicOptim:
         params:Iterable[Tensor], # what to move; an iterator may be given, it is read once
         lr:float,                # learning rate, 0 or more
     ):
-        self.params, self.lr = list(params), lr
-        if not self.params: raise ValueError("There are no parameters: pass model.parameters().")
-        if not lr >= 0: raise ValueError(f"A learning rate is 0 or more, not {lr}.")
+        self.params, self.lr = checks.parameters(params), checks.rate(lr, zero=True)
 
 # %% ../nbs/03_basic_optim.ipynb #st3p0001
 @patch
@@ -47,14 +46,14 @@ def train_epoch_with(
     loss_func:Callable=mnist_loss, # (scores, targets) -> one number
 )->float:           # mean loss, each image counted once
     "Let `opt` take one step for each batch of `dl`."
-    total, n = 0., 0
+    opt, total, n = checks.has(opt, "opt", "step", "zero_grad"), 0., 0
     for xb, yb in dl:
         loss = loss_func(model(xb), yb)
         loss.backward()
         opt.step()
         opt.zero_grad()
         total, n = total + loss.item()*len(xb), n + len(xb)
-    return total/n
+    return total/checks.count(n, "the number of images")
 
 # %% ../nbs/03_basic_optim.ipynb #7043cca5
 def fit_basic_optim(
@@ -66,8 +65,11 @@ def fit_basic_optim(
     opt_func:Callable=BasicOptim, # (parameters, lr) -> has `step` and `zero_grad`
 )->Trained:          # its model: an `nn.Linear`
     "Train `nn.Linear` for two digits with `BasicOptim`, or another optimiser."
+    train = checks.rows_and_targets(train, dtype=torch.float32)
+    valid = checks.rows_and_targets(valid, optional=True, dtype=torch.float32)
+    checks.count(n_epochs, "n_epochs")
     torch.manual_seed(seed)
     model, g = nn.Linear(train[0].shape[1], 1), torch.Generator().manual_seed(seed)
-    opt = opt_func(model.parameters(), lr)
+    opt = opt_func(model.parameters(), checks.rate(lr))
     dl = Batches(*train, batch_size(len(train[0])), shuffle=True, generator=g)
     return fit_epochs(model, lambda: train_epoch_with(model, opt, dl), valid, n_epochs)

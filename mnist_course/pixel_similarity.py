@@ -10,6 +10,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
+from . import checks
 from .data import as_rows
 
 # %% ../nbs/01_pixel_similarity.ipynb #821e8cc0
@@ -18,7 +19,7 @@ def l1_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Mean absolute difference of each row from `mean`."
-    return (rows - mean).abs().mean(1)
+    return (checks.rows(rows, like=mean) - mean).abs().mean(1)
 
 # %% ../nbs/01_pixel_similarity.ipynb #l2d15t01
 def l2_distance(
@@ -26,7 +27,7 @@ def l2_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Root of the mean squared difference of each row from `mean`."
-    return (rows - mean).pow(2).mean(1).sqrt()
+    return (checks.rows(rows, like=mean) - mean).pow(2).mean(1).sqrt()
 
 # %% ../nbs/01_pixel_similarity.ipynb #a3fba27f
 class PixelSimilarity:
@@ -47,8 +48,7 @@ def fit(self:PixelSimilarity,
     labels:Tensor, # digits, int64, (n,)
 )->PixelSimilarity:
     "Average the images of each digit; sets `digits` (c,), `means` (c, h·w) and `scale`."
-    if len(images) != len(labels) or not len(labels):
-        raise ValueError(f"{len(images)} images and {len(labels)} labels: give one for each.")
+    images, labels = checks.pair((images, labels))
     rows, self.digits = as_rows(images), labels.unique()
     self.means = torch.stack([rows[labels == d].mean(0) for d in self.digits])
     self.scale = self.typical_deviation(rows, labels)
@@ -90,10 +90,8 @@ def accuracy(
     labels:Tensor,    # digits, int64, (n,)
 )->float:             # from 0 to 1
     "Share of images read correctly; a `ValueError` unless each label has one prediction."
+    predicted, labels = checks.predictions(predicted, labels)
     if predicted.ndim == 2: predicted = predicted.argmax(1)
-    if predicted.shape != labels.shape or not len(labels):
-        raise ValueError(f"Predictions are {tuple(predicted.shape)} and labels "
-                         f"{tuple(labels.shape)}: give one prediction for each label.")
     return (predicted == labels).sum().item()/len(labels)
 
 # %% ../nbs/01_pixel_similarity.ipynb #pr0ba001

@@ -10,6 +10,8 @@ import sys
 
 import matplotlib.pyplot as plt
 
+from . import checks
+
 # %% ../nbs/api/plots.ipynb #ef8a982c
 STYLE = { # what differs from matplotlib's own settings
     "figure.figsize": (6.4, 3.4), "figure.dpi": 80, "savefig.dpi": 80,
@@ -35,7 +37,8 @@ def show(
     fig=None,  # a matplotlib figure; the current one if not given
 )->None:
     "Show a figure, in a notebook together with its description; no description is a `ValueError`."
-    if not alt.strip(): raise ValueError("A picture needs a sentence that says what it shows.")
+    if not isinstance(alt, str) or not alt.strip():
+        raise ValueError("A picture needs a sentence that says what it shows.")
     fig = fig or plt.gcf()
     about = {kind: {"alt": alt} for kind in ("image/png", "image/svg+xml")}
     if ipython := _ipython(): ipython.display.display(fig, metadata=about)
@@ -60,6 +63,18 @@ def _rows_of_axes(n, n_cols, size, titled):
     return fig, axes.flat
 
 # %% ../nbs/api/plots.ipynb #aefb0429
+def _must_show(images, titles, n_cols, size):
+    "A `ValueError` unless these are pictures, with a title each if there are titles."
+    if not len(images): raise ValueError("There are no images to show.")
+    shapes = {tuple(getattr(image, "shape", ())) for image in images}
+    if any(len(shape) != 2 or 0 in shape for shape in shapes):
+        raise ValueError(f"Images have the shapes {sorted(shapes)}: give (n, h, w), or a list of "
+                         "(h, w) arrays or tensors.")
+    if titles is not None and len(titles) not in (0, len(images)):
+        raise ValueError(f"{len(images)} images and {len(titles)} titles: give one for each.")
+    checks.count(n_cols, "n_cols")
+    checks.number(size, "size", .01, 100)
+
 def _draw_image(ax, image, cmap, symmetric):
     limits = {}
     if symmetric:
@@ -78,7 +93,7 @@ def image_grid(
     symmetric:bool=False, # put zero in the middle of the colour map
 )->None:
     "Show images in rows; no images is a `ValueError`."
-    if not len(images): raise ValueError("There are no images to show.")
+    _must_show(images, titles, n_cols, size)
     fig, axes = _rows_of_axes(len(images), n_cols, size, bool(titles))
     for i, image in enumerate(images):
         _draw_image(axes[i], image, cmap, symmetric)

@@ -67,16 +67,30 @@ def _save_random()->Callable[[], None]:
         if from_cuda is not None: torch.cuda.set_rng_state_all(from_cuda)
     return restore
 
+# %% ../nbs/api/preserve.ipynb #pv000035
+def _save_contents(it, depth:int=4)->Callable[[], None]:
+    "A function that gives an object back what is in it, object by object."
+    if isinstance(it, Tensor) and not it.requires_grad: return _save_tensor(it)
+    if isinstance(it, np.ndarray): kept = it.copy()
+    elif type(it) in (list, dict) and depth: kept = copy.copy(it)
+    else: return lambda: None
+    inside = [] if isinstance(it, np.ndarray) else kept.values() if type(it) is dict else kept
+    restores = [_save_contents(thing, depth - 1) for thing in inside]
+    def restore():
+        if type(it) is dict:
+            it.clear()
+            it.update(kept)
+        else: it[...  if isinstance(it, np.ndarray) else slice(None)] = kept
+        for restore_one in restores: restore_one()
+    return restore
+
 # %% ../nbs/api/preserve.ipynb #pv000018
 def _save_optimizer(opt)->Callable[[], None]:
-    "A function that gives an optimiser back its memory; for anything else it does nothing."
-    if hasattr(opt, "load_state_dict"):
+    "A function that gives an optimiser, or a scheduler, back its memory; else it does nothing."
+    if hasattr(opt, "load_state_dict") and hasattr(opt, "zero_grad"):
         state = copy.deepcopy(opt.state_dict())
         return lambda: opt.load_state_dict(state)
-    attributes = dict(vars(opt)) if hasattr(opt, "step") else {}
-    def restore():
-        if attributes: vars(opt).update(attributes)
-    return restore
+    return _save_contents(getattr(opt, "__dict__", None) if hasattr(opt, "step") else None)
 
 # %% ../nbs/api/preserve.ipynb #pv000021
 def _save_order(loader)->Callable[[], None]:

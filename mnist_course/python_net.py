@@ -14,35 +14,27 @@ from random import Random
 
 from fastcore.basics import patch
 
+from . import checks
 from .trained import Trained
-
-# %% ../nbs/07_backprop_python.ipynb #e2d0c378
-def _nested(values): return values.tolist() if hasattr(values, "tolist") else values
-
-def _pixels(image): # lists of h rows, or one list
-    "The pixels of an image as one list; a `ValueError` if they are no whole numbers up to 255."
-    pixels = [p for row in image for p in row] if isinstance(image[0], list) else image
-    if not all(isinstance(p, int) and 0 <= p <= 255 for p in pixels):
-        raise ValueError("Pixels are whole numbers from 0 to 255: pass the images unscaled.")
-    return pixels
 
 # %% ../nbs/07_backprop_python.ipynb #bca1f00f
 SHADES = [i/255 for i in range(256)]
 
 def as_lists(
-    images,            # grey values, 0 to 255, (n, h, w) or (n, h·w)
+    images,            # grey values, 0 to 255, (n, h, w)
 )->list[list[float]]:  # pixels from 0 to 1, n rows of h·w
     "Each image as one list of numbers from 0 (paper) to 1 (ink)."
-    return [[SHADES[p] for p in _pixels(image)] for image in _nested(images)]
+    return [[SHADES[p] for row in image for p in row] for image in checks.grey_lists(images)]
 
 # %% ../nbs/07_backprop_python.ipynb #9246a52d
 def few(
-    images, # grey values, 0 to 255, (n, h, w) or (n, h·w)
+    images, # grey values, 0 to 255, (n, h, w)
     labels, # digits, (n,)
     n:int,  # how many at most
 )->tuple[list, list]: # rows and digits as plain lists
     "The first `n` images as lists, with their labels."
-    return as_lists(images[:n]), list(_nested(labels[:n]))
+    n, labels = checks.count(n, "n"), checks.label_list(labels, len(images))
+    return as_lists(images[:n]), labels[:n]
 
 # %% ../nbs/07_backprop_python.ipynb #7e02a1a6
 def one_hot(
@@ -50,7 +42,7 @@ def one_hot(
     n_out:int, # how many classes there are
 )->list[float]: # (n_out,)
     "1 in the label's place and 0 elsewhere; a label without a place is a `ValueError`."
-    if not 0 <= label < n_out:
+    if label not in range(n_out):
         raise ValueError(f"The label {label} has no place among {n_out} outputs: "
                          f"give 0 to {n_out - 1}.")
     return [float(k == label) for k in range(n_out)]
@@ -100,6 +92,7 @@ def weight_grads(
     dzs:list[list[float]],    # gradients of the weighted sums, (bs, n_out)
 )->list[list[float]]:         # (n_in, n_out)
     "dw_ij = the sum over the images of x_i dz_j; inputs that are zero are skipped."
+    if not dzs: raise ValueError("There are no gradients: give one for each image.")
     zero = [0.]*len(dzs[0])
     return [add_rows(zero, [(xi, dz) for xi, dz in zip(column, dzs, strict=True) if xi])
             if any(column) else zero for column in zip(*inputs, strict=True)]
@@ -124,8 +117,8 @@ def sgd_step(
     lr:float,             # learning rate
 )->None:
     "Subtract lr times the gradient; rows that have none, such as those of blank pixels, stay."
-    for i, row in enumerate(dw):
-        if any(row): w[i] = [v - lr*d for v, d in zip(w[i], row, strict=True)]
+    for i, (row, d_row) in enumerate(zip(w, dw, strict=True)):
+        if any(d_row): w[i] = [v - lr*d for v, d in zip(row, d_row, strict=True)]
 
 # %% ../nbs/07_backprop_python.ipynb #3d03bfa8
 def relu(z:float)->float: return max(z, 0.)
@@ -154,7 +147,7 @@ def check_sizes(
     sizes:tuple, # numbers of inputs, of neurons in each layer, of outputs
 )->None:
     "A `ValueError` if no network has these sizes."
-    if len(sizes) < 2 or min(sizes) < 1:
+    if len(sizes) < 2 or not all(hasattr(n, "__index__") and n >= 1 for n in sizes):
         raise ValueError(f"The sizes are {sizes}: give at least inputs and outputs, "
                          "each 1 or more.")
 
@@ -181,7 +174,8 @@ class Network:
         activation:str="sigmoid", # of the hidden layers: "sigmoid" or "relu"
         loss:str="mse",           # "mse" on sigmoid outputs, or "cross_entropy" on softmax outputs
     ):
-        self.sizes, rng = tuple(sizes), rng or Random()
+        self.sizes = tuple(sizes)
+        rng = Random() if rng is None else checks.has(rng, "rng", "uniform")
         self.activation, self.loss_name = activation, loss
         check_sizes(self.sizes)
         check_choice(activation, self.activations, "activation")
@@ -256,7 +250,7 @@ def loss(self:Network,
     labels:list[int],       # digits, (bs,)
 )->float:
     "The mean of the images' losses."
-    total = 0.
+    total, labels = 0., checks.label_list(labels, len(rows), self.sizes[-1])
     for x, label in zip(rows, labels, strict=True):
         sums, activations = self.feedforward(x)
         total += self.output_loss(sums[-1], activations[-1], label)
@@ -291,11 +285,6 @@ def layer_grads(self:Network,
         dzs.insert(0, dz)
     return inputs, dzs
 
-# %% ../nbs/07_backprop_python.ipynb #a5bea7fb
-def _check_batch(rows, labels):
-    if len(rows) != len(labels) or not rows:
-        raise ValueError(f"{len(rows)} images and {len(labels)} labels: give one for each.")
-
 # %% ../nbs/07_backprop_python.ipynb #e7173475
 @patch
 def backpropagate(self:Network,
@@ -303,7 +292,7 @@ def backpropagate(self:Network,
     labels:list[int],       # digits, (bs,)
 )->dict:                    # gradient of every parameter, under the names of `parameters()`
     "The gradient of the mean loss; unequal numbers of images and labels are a `ValueError`."
-    _check_batch(rows, labels)
+    labels = checks.label_list(labels, len(rows), self.sizes[-1])
     images = [self.layer_grads(x, label, len(rows)) for x, label in zip(rows, labels, strict=True)]
     dw, db = [], []
     for k in range(len(self.weights)):
@@ -334,7 +323,8 @@ def train_epoch(self:Network,
     report:int=0,      # print the loss every so many batches; never if 0
 )->None:
     "A step for each batch; the last batch may be smaller."
-    for i in range(0, len(pairs), bs):
+    bs, lr = checks.count(bs, "bs"), checks.rate(lr, zero=True)
+    for i in range(0, checks.count(len(pairs), "the number of images"), bs):
         rows, labels = zip(*pairs[i:i + bs], strict=True)
         self.update_mini_batch(rows, labels, lr)
         if report and (i//bs + 1) % report == 0:
@@ -346,6 +336,7 @@ def predict(self:Network,
     rows:list[list[float]], # images, (n, n_in)
 )->list[int]:               # (n,)
     "The class with the largest output, for each image."
+    rows = checks.row_lists(rows, self.sizes[0])
     outputs = [self.feedforward(x)[1][-1] for x in rows]
     return [out.index(max(out)) for out in outputs]
 
@@ -355,6 +346,7 @@ def predict_proba(self:Network,
     rows:list[list[float]], # images, (n, n_in)
 )->list[list[float]]:       # (n, n_out), each row adds up to 1
     'Softmax outputs as they are; sigmoid outputs (of "mse") divided by their sum.'
+    rows = checks.row_lists(rows, self.sizes[0])
     outputs = [self.feedforward(x)[1][-1] for x in rows]
     sums = [sum(out) for out in outputs]
     return [[a/total for a in out] if total else [1/len(out)]*len(out)
@@ -367,8 +359,19 @@ def evaluate(self:Network,
     labels:list[int],       # digits, (n,)
 )->float:                   # from 0 to 1
     "Share of the images that are read correctly."
+    labels = checks.label_list(labels, len(rows), self.sizes[-1])
     right = [p == label for p, label in zip(self.predict(rows), labels, strict=True)]
     return sum(right)/len(right)
+
+# %% ../nbs/07_backprop_python.ipynb #pairs001
+@patch
+def pairs(self:Network,
+    rows:list[list[float]], # images, (n, n_in)
+    labels:list[int],       # digits, (n,)
+)->list[tuple]:             # a row and its label, for each image
+    "Images with their labels; what does not fit the network is a `ValueError`."
+    rows = checks.row_lists(rows, self.sizes[0])
+    return list(zip(rows, checks.label_list(labels, len(rows), self.sizes[-1]), strict=True))
 
 # %% ../nbs/07_backprop_python.ipynb #e1886403
 @patch
@@ -383,9 +386,10 @@ def fit(self:Network,
     report:int=0,           # print the loss every so many batches; never if 0
 )->Trained:                 # its model is the network itself
     "Mini-batch gradient descent; the images are mixed anew for each epoch."
-    rng, pairs = rng or Random(), list(zip(rows, labels, strict=True))
+    pairs, rng = self.pairs(rows, labels), Random() if rng is None else rng
+    if valid: self.pairs(*checks.two(valid, "rows and labels"))
     trained = Trained(self, n_valid=len(valid[1]) if valid else 0)
-    for _ in range(n_epochs):
+    for _ in range(checks.count(n_epochs, "n_epochs")):
         rng.shuffle(pairs)
         self.train_epoch(pairs, lr, bs, report)
         if valid: trained.accuracy.append(self.evaluate(*valid))
@@ -403,9 +407,9 @@ def fit_few(
     n_images:int=5000,   # how many images to learn from, at most
 )->Trained:
     "Train 784-112-16-10 with sigmoids, three epochs of 5,000 images or up to eight of fewer."
-    x, y = few(*train, n_images)
+    x, y = few(*checks.two(train, "images and labels"), n_images)
     n_epochs = max(1, min(8, round(15_000/len(x))))
-    judges = few(*valid, 2000) if valid else None
+    judges = few(*checks.two(valid, "images and labels"), 2000) if valid else None
     net = network(SIZES, Random(seed))
     return net.fit(x, y, n_epochs, 2., 10, Random(seed), judges, report)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import checks
 from .data import as_rows
 from .learner import Learner, as_trained, make_dls
 from .sgd import batch_accuracy
@@ -23,6 +24,7 @@ def collapse(
     second:nn.Linear, # (n_hidden → n_out)
 )->nn.Linear:         # (n_in → n_out)
     "The one linear layer that does what two in a row do; sizes that do not fit are a `ValueError`."
+    checks.linear(first), checks.linear(second)
     if first.out_features != second.in_features:
         raise ValueError(f"The first layer gives {first.out_features} numbers and the second takes "
                          f"{second.in_features}: they do not fit together.")
@@ -44,8 +46,7 @@ def relu_net(
     generator:torch.Generator=None, # for the weights; PyTorch's global one if not given
 )->nn.Sequential: # (bs, n_in) -> (bs, n_out)
     "Linear, ReLU, linear; weights as in He et al. 2015, arXiv:1502.01852, and zero biases."
-    if min(n_in, n_hidden, n_out) < 1:
-        raise ValueError(f"A layer holds at least one number, not {n_in}, {n_hidden}, {n_out}.")
+    for n in (n_in, n_hidden, n_out): checks.count(n, "the size of a layer")
     net = nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_out))
     for layer in (net[0], net[2]): _start_as_he(layer, generator)
     return net
@@ -53,7 +54,7 @@ def relu_net(
 # %% ../nbs/05_relu_net.ipynb #530ff7ef
 def _odd_targets(data): # images and labels -> rows (n, h·w) and targets (n, 1); None stays None
     if data is None: return None
-    images, labels = data
+    images, labels = checks.pair(data)
     return as_rows(images), (labels % 2).float()[:, None]
 
 # %% ../nbs/05_relu_net.ipynb #a5b3cf79

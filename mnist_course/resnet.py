@@ -10,10 +10,10 @@ __all__ = ['PIXEL_MEAN', 'PIXEL_STD', 'Block', 'PlainBlock', 'tower', 'normalise
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import checks
 from .learner import LinearDecay, Learner, as_trained, make_dls
 from .pixel_similarity import accuracy
 from .trained import Trained
@@ -27,6 +27,7 @@ class Block(nn.Module):
         stride:int=1, # 2 halves the maps' height and width
     ):
         super().__init__()
+        for n in (c_in, c_out, stride): checks.count(n, "a number of maps, or stride,")
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
@@ -53,6 +54,8 @@ def tower(
     c:int=16,         # maps in each layer
 )->nn.Sequential:     # images (bs, 1, h, w) -> scores (bs, 10)
     "A stack of like blocks on maps of a quarter of the image's side."
+    checks.count(n_blocks, "n_blocks", 0, 10_000)
+    checks.count(c, "c")
     first = [nn.Conv2d(1, c, 3, 2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU()]
     last = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 10)]
     return nn.Sequential(*first, nn.MaxPool2d(2), *[block(c, c) for _ in range(n_blocks)], *last)
@@ -64,16 +67,14 @@ def normalise_pixels(
     pixels:Tensor, # grey values from 0 to 255, any number type, (n, h, w)
 )->Tensor:         # float32, (n, 1, h, w): one grey channel
     "Grey values less the mean of MNIST's, over their standard deviation."
-    return ((pixels.float() - PIXEL_MEAN)/PIXEL_STD)[:, None]
+    return ((checks.pixels(pixels).float() - PIXEL_MEAN)/PIXEL_STD)[:, None]
 
 # %% ../nbs/10_resnet.ipynb #8deda1a7
 def normalised(
     images:Tensor, # uint8, (n, h, w)
 )->Tensor:         # float32, (n, 1, h, w): one grey channel
     "Images as the networks from here on take them; other than uint8 (n, h, w) is a `ValueError`."
-    if images.dtype != torch.uint8 or images.ndim != 3:
-        raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
-    return normalise_pixels(images)
+    return normalise_pixels(checks.images(images))
 
 # %% ../nbs/10_resnet.ipynb #86e00096
 def enough_epochs(
@@ -81,7 +82,7 @@ def enough_epochs(
     bs:int, # images in a batch
 )->int:
     "One epoch, or as many as make 100 steps: the stand-in is small, and a step is a step."
-    return max(1, -(-100*bs//n)) # rounded up
+    return max(1, -(-100*checks.count(bs, "bs")//checks.count(n, "n"))) # rounded up
 
 # %% ../nbs/10_resnet.ipynb #da659b70
 def fit_tower(
@@ -93,6 +94,7 @@ def fit_tower(
     callbacks:Iterable=(),       # called at each of the Learner's events
 )->Trained:                      # its model is `model`
     "Train by our Learner with batches of 64 and a rate that falls from 0.1."
+    train, valid = checks.pair(train, c=10), checks.pair(valid, c=10, optional=True)
     def inputs(pair): return None if pair is None else (normalised(pair[0]), pair[1])
     dls = make_dls(inputs(train), inputs(valid), 64, seed)
     learn = Learner(dls, model, F.cross_entropy, lr=.1, metrics=[accuracy],
@@ -117,6 +119,7 @@ class ResNet(nn.Module):
         n_out:int=1000, # classes
     ):
         super().__init__()
+        for n in (*n_blocks, c_in, n_out): checks.count(n, "blocks, channels or classes")
         self.conv1 = nn.Conv2d(c_in, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _group(64, 64, n_blocks[0])
@@ -160,8 +163,9 @@ def fit_fastai(
     from fastai.torch_core import set_seed
     from fastai.vision.learner import vision_learner
     from torchvision.models import resnet18
+    checks.rate(lr)
     set_seed(seed)
-    dls = _image_folders(path, bs, grey)
+    dls = _image_folders(checks.folders(path, "training", "testing"), checks.count(bs, "bs"), grey)
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
                            metrics=accuracy) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['rows_and_targets', 'threes_and_sevens', 'init_params', 'linear', 'mnist_loss', 'sgd_step', 'train_epoch',
-           'batch_accuracy', 'validate_epoch', 'fit_epochs', 'batch_size', 'fit_linear']
+           'batch_accuracy', 'validate_epoch', 'fit_epochs', 'batch_size', 'fit_linear', 'binary_cross_entropy']
 
 # %% ../nbs/02_manual_sgd.ipynb #9efbf862
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from . import checks
 from .data import Batches, as_rows, load_split
 from .trained import Trained
 
@@ -24,6 +27,7 @@ def rows_and_targets(
     dtype=torch.float32, # of rows and targets
 )->tuple[Tensor, Tensor]: # rows from 0 to 1, (n, h·w); targets, (n, 1)
     "Images of the smaller digit first, each digit's in the given order; targets in a column."
+    images, labels = checks.images(images), checks.labels(labels, len(images))
     order = labels.argsort(stable=True)
     targets = (labels[order] == digit).to(dtype)
     return as_rows(images[order], dtype), targets[:, None]
@@ -41,12 +45,13 @@ def threes_and_sevens(
 # %% ../nbs/02_manual_sgd.ipynb #caec04aa
 def init_params(
     size:tuple|int,        # shape of the parameter
-    std:float=1.0,         # standard deviation of the values drawn
+    std:float=1.0,         # standard deviation of the values drawn, 0 or more
     generator:torch.Generator=None, # PyTorch's global one if not given
     dtype=torch.float32,   # a float type
 )->Tensor:                 # of shape `size`, with `requires_grad` set
     "Normally distributed starting values for a parameter."
-    size = (size,) if isinstance(size, int) else tuple(size)
+    size = tuple(checks.count(n, "size") for n in ((size,) if isinstance(size, int) else size))
+    if not 0 <= std < math.inf: raise ValueError(f"std is a number of 0 or more, not {std}.")
     return (torch.randn(size, generator=generator, dtype=dtype)*std).requires_grad_()
 
 # %% ../nbs/02_manual_sgd.ipynb #7766a99e
@@ -58,17 +63,29 @@ def linear(
     "Each output is a weighted sum of the inputs plus a bias."
     return xb @ w + b
 
+# %% ../nbs/02_manual_sgd.ipynb #cl1mb033
+def _check_pairs(scores:Tensor, targets:Tensor)->None: # one target, 0 or 1, for each score
+    if scores.shape != targets.shape or not len(targets):
+        raise ValueError(f"Scores are {tuple(scores.shape)} and targets {tuple(targets.shape)}: "
+                         "give both the same shape, such as (bs, 1).")
+    if not ((targets == 0) | (targets == 1)).all():
+        raise ValueError("Targets are 1 or 0: give y == digit, not the digits themselves.")
+
 # %% ../nbs/02_manual_sgd.ipynb #7f3b21d0
 def mnist_loss(
     predictions:Tensor, # scores before the sigmoid, (bs, 1)
     targets:Tensor,     # 1 for a three, 0 for a seven, same shape
 )->Tensor:              # one number between 0 and 1
     "Mean distance of the predicted probability from the truth; unequal shapes are a `ValueError`."
-    if predictions.shape != targets.shape:
-        raise ValueError(f"Predictions are {tuple(predictions.shape)} and targets "
-                         f"{tuple(targets.shape)}: give both the same shape, such as (bs, 1).")
+    _check_pairs(predictions, targets)
     probability = predictions.sigmoid()
     return torch.where(targets == 1, 1 - probability, probability).mean()
+
+# %% ../nbs/02_manual_sgd.ipynb #cl1mb039
+def _listed(params:Iterable[Tensor])->list: # a single tensor would be taken for its rows
+    params = [] if isinstance(params, Tensor) else list(params)
+    if not params: raise ValueError("There are no parameters: give several tensors, as in (w, b).")
+    return params
 
 # %% ../nbs/02_manual_sgd.ipynb #sgdst001
 def sgd_step(
@@ -76,7 +93,9 @@ def sgd_step(
     lr:float,                # learning rate
 )->None:
     "Move each parameter against its gradient, then empty the gradient."
-    for param in params:
+    lr = checks.rate(lr, zero=True)
+    for param in _listed(params):
+        if param.grad is None: raise ValueError("No gradient yet: call loss.backward() first.")
         param.data -= param.grad*lr
         param.grad.zero_()
 
@@ -88,13 +107,14 @@ def train_epoch(
     dl:Iterable,             # gives (inputs, targets)
     loss_func:Callable=mnist_loss, # (scores, targets) -> one number
 )->float:                    # mean loss, each image counted once
-    "Take one step of gradient descent for each batch of `dl`."
-    params, total, n = list(params), 0., 0
+    "Take one step of gradient descent for each batch of `dl`; no batches are a `ValueError`."
+    params, total, n = _listed(params), 0., 0
     for xb, yb in dl:
         loss = loss_func(model(xb), yb)
         loss.backward()
         sgd_step(params, lr)
         total, n = total + loss.item()*len(xb), n + len(xb)
+    if not n: raise ValueError("There are no batches: give a loader that has some left.")
     return total/n
 
 # %% ../nbs/02_manual_sgd.ipynb #aa2fee11
@@ -102,10 +122,9 @@ def batch_accuracy(
     xb:Tensor, # scores before the sigmoid, (bs, 1)
     yb:Tensor, # 1 for a three, 0 for a seven, same shape
 )->Tensor:     # one number from 0 to 1
-    "Share of images on the right side of an even chance; unequal shapes are a `ValueError`."
-    if xb.shape != yb.shape:
-        raise ValueError(f"Scores are {tuple(xb.shape)} and targets {tuple(yb.shape)}: "
-                         "give both the same shape, such as (bs, 1).")
+    "Share of images on the right side of an even chance; unequal shapes or NaN: a `ValueError`."
+    _check_pairs(xb, yb)
+    if xb.isnan().any(): raise ValueError("Scores are nan: train again at a smaller rate.")
     return ((xb.sigmoid() > 0.5) == (yb == 1)).float().mean()
 
 # %% ../nbs/02_manual_sgd.ipynb #915951b7
@@ -114,11 +133,12 @@ def validate_epoch(
     valid_dl:Iterable, # gives (inputs, targets)
     metric:Callable=batch_accuracy, # (scores, targets) -> mean over the batch
 )->float:              # mean over all images, each counted once
-    "The metric over a validation set, without learning from it."
+    "The metric over a validation set, without learning from it; no batches are a `ValueError`."
     total, n = 0., 0
     with torch.no_grad():
         for xb, yb in valid_dl:
             total, n = total + float(metric(model(xb), yb))*len(xb), n + len(xb)
+    if not n: raise ValueError("There are no batches: give a loader that has some left.")
     return total/n
 
 # %% ../nbs/02_manual_sgd.ipynb #f1tep001
@@ -126,12 +146,12 @@ def fit_epochs(
     model:Callable,     # rows (bs, n_in) -> scores (bs, 1)
     one_epoch:Callable, # trains `model` once through the images and returns the mean loss
     valid:tuple[Tensor, Tensor]=None, # rows and targets to judge by; not judged if not given
-    n_epochs:int=1,     # how often to call `one_epoch`
+    n_epochs:int=1,     # how often to call `one_epoch`, 0 or more
     params:tuple=(),    # weights and biases, for the record
 )->Trained:
     "Train for some epochs, judging the model after each."
     run = Trained(model, n_valid=0 if valid is None else len(valid[1]), params=params)
-    for _ in range(n_epochs):
+    for _ in range(checks.count(n_epochs, "n_epochs", 0)):
         run.loss.append(one_epoch())
         if valid is not None:
             run.accuracy.append(validate_epoch(model, [valid]))
@@ -140,26 +160,35 @@ def fit_epochs(
 
 # %% ../nbs/02_manual_sgd.ipynb #9f4f25cb
 def batch_size(
-    n:int, # number of training images
+    n:int, # number of training images, 1 or more
 )->int: # images in a batch
     "256, or less where that would make fewer than ten batches."
-    return min(256, max(1, n//10))
+    return min(256, max(1, checks.count(n, "n")//10))
 
 # %% ../nbs/02_manual_sgd.ipynb #0f1efd56
 def fit_linear(
     train:tuple[Tensor, Tensor],      # rows (n, n_in) and targets (n, 1)
     valid:tuple[Tensor, Tensor]=None, # the same to judge by; not judged if not given
     seed:int=0,        # for the weights and the order of the images
-    n_epochs:int=20,   # how often to go through the training images
+    n_epochs:int=20,   # how often to go through the training images; 0 leaves the start
     lr:float=1.,       # learning rate
     std:float=.01,     # standard deviation of the starting weights
     bs:int=None,       # images in a batch; `batch_size` if not given
     shuffle:bool=True, # mix the images anew for each epoch?
 )->Trained:            # its model: rows -> scores; its params: weights (n_in, 1) and bias (1,)
     "Train a linear model for two digits by stochastic gradient descent."
-    x, g = train[0], torch.Generator().manual_seed(seed)
+    x, lr, g = train[0], checks.rate(lr), torch.Generator().manual_seed(seed)
     w, b = init_params((x.shape[1], 1), std, g), init_params(1, std, g)
-    dl = Batches(*train, bs or batch_size(len(x)), shuffle, g)
+    dl = Batches(*train, batch_size(len(x)) if bs is None else bs, shuffle, g)
     def model(xb): return linear(xb, w, b)
     def one_epoch(): return train_epoch(model, lr, (w, b), dl)
     return fit_epochs(model, one_epoch, valid, n_epochs, params=(w.detach(), b.detach()))
+
+# %% ../nbs/02_manual_sgd.ipynb #cl1mb051
+def binary_cross_entropy(
+    scores:Tensor,  # before the sigmoid, (bs, 1)
+    targets:Tensor, # 1 for a three, 0 for a seven, same shape
+)->Tensor:          # one number, 0 or more
+    "Mean of -ln p, p the probability given to the truth; unequal shapes are a `ValueError`."
+    _check_pairs(scores, targets)
+    return -F.logsigmoid(torch.where(targets == 1, scores, -scores)).mean()

@@ -34,7 +34,8 @@ def in_turn(
     rounds:int=7,             # how often each is timed, after one round that does not count
 )->dict[str, float]:          # name -> median seconds
     "Time several jobs fairly: in turn, round after round; fewer than one round is a `ValueError`."
-    if rounds < 1: raise ValueError(f"Time at least one round, not {rounds}.")
+    checks.has(jobs, "jobs", "items", "values")
+    checks.count(rounds, "rounds")
     for job in jobs.values(): job()                          # the round that warms up
     taken = [{name: _seconds(job) for name, job in jobs.items()} for _ in range(rounds)]
     return {name: statistics.median(one[name] for one in taken) for name in jobs}
@@ -55,7 +56,8 @@ class MatrixConv(nn.Module):
         lefts:list[int],      # and for each column
     ):
         super().__init__()
-        self.size, self.tops, self.lefts = size, tops, lefts
+        checks.has(conv, "conv", "weight", "kernel_size")
+        self.size, self.tops, self.lefts = tuple(size), tops, lefts
         used = conv.weight.detach()[self.used()]
         self.weight = nn.Parameter(used.contiguous(memory_format=torch.channels_last))
 
@@ -70,6 +72,7 @@ def forward(self:MatrixConv,
     x:Tensor, # maps, (bs, c_in, h, w)
 )->Tensor:    # maps, (bs, c_out, h_out, w_out)
     "The convolution's result, by one matrix product."
+    if x.shape[2:] != self.size: raise ValueError(f"Maps are {tuple(x.shape)}: give {self.size}.")
     (h, w), taps = self.size, self.weight.to(x.dtype).permute(0, 2, 3, 1)
     places = [(t - min(self.tops), l - min(self.lefts)) for t in self.tops for l in self.lefts]
     matrix = torch.cat([taps[:, t:t+h, l:l+w].flatten(1) for t, l in places])
@@ -152,7 +155,9 @@ def shift(
     pixels:int=1,      # at most so far, each way
 )->Tensor:             # uint8, (n, h, w)
     "Each image moved up or down and sideways by its own random number of pixels."
+    images = checks.images(images)
     n, h, w = images.shape
+    checks.count(pixels, "pixels", 0, max(h, w))
     down, right = torch.randint(0, 2*pixels + 1, (2, n), generator=g)
     windows = F.pad(images, (pixels,)*4).unfold(1, h, 1).unfold(2, w, 1)
     return windows[torch.arange(n), down, right]
@@ -176,7 +181,9 @@ def affine(
     pixels:float=1.5,   # moved at most so far, each way
 )->Tensor:              # float32, (n, h, w), still from 0 to 255
     "Each image rotated, scaled, sheared and moved at random (bilinear, empty border)."
+    images = checks.pixels(images)
     n, h, w = images.shape
+    for most in (rotate, scale, shear, pixels): checks.number(most, "a distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
     places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
@@ -187,6 +194,8 @@ def one_cycle(
     warm_up:float=.2, # part in which the rate climbs
 )->float:             # the rate as a fraction of its highest
     "From a tenth straight up to 1, then straight down to 0."
+    checks.number(done, "done", 0, 1)
+    checks.number(warm_up, "warm_up", 0, .999)
     return .1 + .9*done/warm_up if done < warm_up else (1 - done)/(1 - warm_up)
 
 # %% ../nbs/12_speed.ipynb #6a5126bd
@@ -194,12 +203,13 @@ def fast_dtype(
     device:torch.device, # where the model computes
 )->torch.dtype:
     "bfloat16 where the hardware computes in it, else float32."
+    device = _device(device)
     if device.type == "cuda": fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else: fast = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if fast else torch.float32
 
 def _device(device): # the one asked for, else a GPU if there is one
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return checks.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 # %% ../nbs/12_speed.ipynb #c230ebc9
 def _batches(images, labels, bs, epochs, augment, plain, seed): # -> (part done, images, labels)
@@ -243,17 +253,22 @@ def _prepared(model, image, device, special): # in training mode, on the device 
 def _must_compute(model, dtype):
     if dtype not in (None, torch.float32, torch.bfloat16):
         raise ValueError(f"Training cannot compute in {dtype}: give float32, bfloat16 or nothing.")
-    kind = next(model.parameters()).dtype
+    kind = checks.parameters(checks.has(model, "model", "parameters", "eval").parameters())[0].dtype
     if kind != torch.float32:
         raise ValueError(f"The model's weights are {kind}: give it float32 weights, model.float().")
 
 # %% ../nbs/12_speed.ipynb #3a9694b1
+def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
+    checks.rate(lr)
+    checks.number(weight_decay, "weight_decay", 0, 1)
+    checks.number(smoothing, "smoothing", 0, .999)
+    checks.count(plain, "plain", 0)
+    checks.number(steps, "the number of steps, epochs times batches,", .501, 1e9)
+
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
-    if images.dtype != torch.uint8 or images.ndim != 3:
-        raise ValueError(f"Images are {images.dtype} {tuple(images.shape)}: give uint8 (n, h, w).")
-    checks.labels(labels, len(images))
-    if not 1 < bs <= len(images):
+    checks.labels(labels, len(images), checks.scores(predict(model, images[:1])).shape[1])
+    if not 1 < checks.count(bs, "bs") <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
 # %% ../nbs/12_speed.ipynb #04152e24
@@ -275,7 +290,9 @@ def train(
     special:bool=True, # use `specialised` and channels last
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
+    images, labels = checks.pair((images, labels))
     _must_fit(model, images, labels, bs, dtype)
+    _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
     with _prepared(model, images[:1], device, special) as device:
         opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
         for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, seed):
@@ -290,9 +307,11 @@ def predict(
     bs:int=1000,     # images at a time
 )->Tensor:           # scores, float32, (n, c), on the CPU
     "Scores in eval mode and in the model's own precision, wherever the model is; its mode is kept."
-    like = next(model.parameters())
-    inputs = (normalised(xb.to(like.device)).to(like.dtype) for xb in images.split(bs))
-    with _eval_mode(model): return torch.cat([model(xb).float().cpu() for xb in inputs])
+    like = checks.parameters(checks.has(model, "model", "parameters", "eval").parameters())[0]
+    batches = checks.images(images).split(checks.count(bs, "bs"))
+    inputs = (normalised(xb.to(like.device)).to(like.dtype) for xb in batches)
+    with _eval_mode(model), checks.reads(images):
+        return torch.cat([model(xb).float().cpu() for xb in inputs])
 
 # %% ../nbs/12_speed.ipynb #606ea86c
 def _layer(c_in, c_out, k=3, stride=1, padding=1):
@@ -307,6 +326,7 @@ def small_net(
     width:int=16,    # maps after the first convolution; each further one doubles them
 )->nn.Sequential:    # images (bs, c_in, 28, 28) -> scores (bs, n_out)
     "Four convolutions for images of 28×28 pixels."
+    for n in (c_in, n_out, width): checks.count(n, "a number of channels, classes or maps")
     a, b, c, d = width, 2*width, 4*width, 8*width
     first = (_layer(c_in, a), nn.MaxPool2d(2)) if fine else (_layer(c_in, a, 5, 2, 2),)
     return nn.Sequential(*first, _layer(a, b), nn.MaxPool2d(2), _layer(b, c), nn.MaxPool2d(2),
@@ -328,6 +348,8 @@ def fit_small(
     device:str=None, # such as "cpu"; a GPU if there is one
 )->Trained:
     "Train the small network from scratch, in seconds."
+    train = checks.pair(train, (28, 28), 10)
+    valid = checks.pair(valid, (28, 28), 10, optional=True)
     torch.manual_seed(seed)
     settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
     settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
@@ -342,8 +364,9 @@ def fit_resnet(
     device:str=None, # such as "cpu"; a GPU if there is one
 )->Trained:
     "Train ResNet18 on grey images, with settings chosen on images held out of training."
+    train, valid = checks.pair(train, c=10), checks.pair(valid, c=10, optional=True)
     torch.manual_seed(seed)
-    if epochs == 1: settings = dict(bs=64, lr=.05, augment=shift)
+    if checks.count(epochs, "epochs") == 1: settings = dict(bs=64, lr=.05, augment=shift)
     else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
     settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
     return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, **settings)
@@ -355,6 +378,6 @@ class Coloured(nn.Module):
         model:nn.Module, # colour images (bs, 3, h, w) -> scores (bs, c)
     ):
         super().__init__()
-        self.model = model
+        self.model = checks.has(model, "model", "parameters", "forward")
 
     def forward(self, x): return self.model(x.expand(-1, 3, -1, -1))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from . import checks
 from .data import as_rows
 from .learner import Learner, LinearDecay, as_trained, make_dls
 from .pixel_similarity import accuracy
@@ -23,9 +24,7 @@ def one_hot(
     c:int=10,      # number of classes
 )->Tensor:         # float32, (n, c)
     "A row of zeros with a 1 at each label's place; a label outside 0 to c-1 is a `ValueError`."
-    if len(labels) and not 0 <= labels.min() <= labels.max() < c:
-        raise ValueError(f"Labels run from 0 to {c - 1}, but these from {labels.min()} to "
-                         f"{labels.max()}: check the labels, or `c`.")
+    labels = checks.labels(labels, c=checks.count(c, "c"))
     return (labels[:, None] == torch.arange(c)).float()
 
 # %% ../nbs/06_ten_digits.ipynb #4fdb9593
@@ -33,6 +32,7 @@ def softmax(
     scores:Tensor, # any size, a float type, (bs, c)
 )->Tensor:         # probabilities that add up to 1 in each row, (bs, c)
     "Each score's share of the sum of exponentials, safe for scores of any size."
+    scores = checks.scores(scores)
     powers = (scores - scores.max(1, keepdim=True).values).exp()
     return powers/powers.sum(1, keepdim=True)
 
@@ -41,14 +41,9 @@ def log_softmax(
     scores:Tensor, # any size, a float type, (bs, c)
 )->Tensor:         # logarithms of probabilities, (bs, c)
     "The logarithm of `softmax`, without ever computing a share that rounds to zero."
+    scores = checks.scores(scores)
     shifted = scores - scores.max(1, keepdim=True).values
     return shifted - shifted.exp().sum(1, keepdim=True).log()
-
-# %% ../nbs/06_ten_digits.ipynb #97f879ea
-def _one_label_each(scores:Tensor, labels:Tensor)->None:
-    if scores.shape[:1] != labels.shape:
-        raise ValueError(f"Scores are {tuple(scores.shape)} and labels {tuple(labels.shape)}: "
-                         "give one label for each row of scores.")
 
 # %% ../nbs/06_ten_digits.ipynb #686f58da
 def cross_entropy(
@@ -56,8 +51,7 @@ def cross_entropy(
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # one number, 0 or more
     "Mean surprise at the true labels; a `ValueError` if there is not one label for each row."
-    _one_label_each(scores, labels)
-    each = range(len(labels))
+    labels, each = checks.labels(labels, *checks.scores(scores).shape), range(len(labels))
     return -log_softmax(scores)[each, labels].mean() # in each row, its label's column
 
 # %% ../nbs/06_ten_digits.ipynb #1e97941f
@@ -66,11 +60,15 @@ def cross_entropy_grad(
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # gradient of the mean cross-entropy, (bs, c)
     "Predicted probability minus the truth, averaged over the batch."
+    scores = checks.scores(scores)
+    labels = checks.labels(labels, *scores.shape)
     return (softmax(scores) - one_hot(labels, scores.shape[1]))/len(labels)
 
 # %% ../nbs/06_ten_digits.ipynb #977a3412
 def _with_rows(data): # images and labels -> rows (n, h·w) and labels; None stays None
-    return None if data is None else (as_rows(data[0]), data[1])
+    if data is None: return None
+    images, labels = checks.pair(data, c=10)
+    return as_rows(images), labels
 
 # %% ../nbs/06_ten_digits.ipynb #690677aa
 def fit_ten(

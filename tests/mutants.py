@@ -4,10 +4,17 @@
 
 A mutant is a module's source with one thing changed (`mutations.py`). Its notebook's check cells
 run on the package (exported cells do not run, so that a sound cell cannot hide its faulty twin),
-then the tests that reach the changed line; whatever fails or hangs kills the mutant. One process
-imports PyTorch once and is forked for every run, each in a copy of the project and with stand-in
-data, so a mutant can harm neither. What is known stays in `_run/mutants.json`: a second call goes
-on where the first was stopped. `mutants_accepted.csv` names survivors that change nothing.
+then the tests that reach the changed line, those first that killed most; whatever fails or hangs
+kills the mutant. Nothing is run that the line does not reach: the sound notebook runs once, and
+before the first cell that reaches it a fork puts the changed code into the live functions and goes
+on; pytest collects once, and a fork runs the chosen tests. Only what acts on import (a constant of
+the module, a class's own lines) is imported anew. All of it works in a copy of the project with
+stand-in data, and what a mutant did to the copy is undone.
+
+What is known stays in `_run/mutants.json`, so a second call goes on where the first was stopped:
+a kill holds while its killer is unchanged, any other fate while all checks are. The table is in
+`_run/mutants.csv`, what is alive in `_run/mutants.txt`; `tests/mutants_accepted.csv` names
+survivors that change nothing.
 """
 import argparse
 import csv
@@ -33,10 +40,20 @@ from importlib.machinery import SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
 
-from mutations import Project, apply, find_mutants, left_out_cells, run_cells
+from mutations import (
+    Patch,
+    Project,
+    apply,
+    code_cells,
+    find_mutants,
+    left_out_cells,
+    live_functions,
+    run_cells,
+)
 
 SLOW = 3        # seconds; a cell that takes longer, and that no later one needs, is left out
 BUDGET = 20     # seconds of tests for one mutant, the quickest first
+OFTEN = 300     # calls by one cell or test whose lines are noted
 FATES = ("killed", "survived", "accepted", "unreached")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MNIST_COURSE_DATA": "standin",
                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} # a second for each run, and none is needed
@@ -45,45 +62,69 @@ AT_RUN_TIME = ("__pycache__", ".hypothesis", "tmp", ".git", ".venv", "_run", "_b
 
 # --- one run, in a fork ---
 
-def in_child(task, folder, seconds=3600):
-    """What `task` returns in a fork of this process that lives in `folder`, or an error in words.
+def in_child(task, folder=None, seconds=3600):
+    """What `task` returns in a fork of this process, or an error in words.
 
-    The processor's time is limited, as other programs may be running, and for a fork that only
-    waits six times that by the clock.
+    It lives in `folder` or, without one, where this process does. The processor's time is limited,
+    as other programs may be running, and for a fork that only waits six times that by the clock.
     """
+    for answer in says(lambda say: say(task()), folder, seconds): return answer
+    return {"error": f"more than {seconds:.0f} s of computing, or the process died"}
+
+
+def says(task, folder=None, seconds=None):
+    "What `task` hands over, piece by piece, in a fork of this process."
     read, write = os.pipe()
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT]) # the child is killed, not interrupted
     pid = os.fork()
     if not pid:
+        def say(answer): pipe.write(json.dumps(answer) + "\n"), pipe.flush()
         try:
+            pipe = os.fdopen(write, "w")
+            signal.signal(signal.SIGTERM, leave)
             os.setsid()
             resource.setrlimit(resource.RLIMIT_DATA, (12 << 30,)*2) # a fault may fill the memory
-            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds),)*2)
-            for fd in (1, 2): os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
-            (folder/"tmp").mkdir(exist_ok=True)
-            os.environ.update(FASTAI_HOME=str(folder/"home"), TMPDIR=str(folder/"tmp"))
-            os.chdir(folder/"project")
-            sys.path.insert(0, str(folder/"project"))
-            answer = task()
-        except BaseException as e: answer = {"error": f"{type(e).__name__}: {e}"[:300]}
-        with os.fdopen(write, "w") as pipe: pipe.write(json.dumps(answer) + "\n")
-        os._exit(0)
+            if seconds: resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds),)*2)
+            if folder: move_in(folder)
+            task(say)
+        except BaseException as e: say({"error": f"{type(e).__name__}: {e}"[:300]})
+        finally: os._exit(0)
     os.close(write)
-    said, end = b"", time.monotonic() + 6*seconds
+    said, end = b"", time.monotonic() + 6*(seconds or 1e9)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
-        while not said.endswith(b"\n"):
-            if not select.select([read], [], [], max(0, end - time.monotonic()))[0]:
-                return {"error": f"waits for more than {6*seconds:.0f} s"}
-            if not (more := os.read(read, 1 << 20)):
-                return {"error": f"more than {seconds:.0f} s of computing, or the process died"}
-            said += more
-        return json.loads(said)
+        while True:
+            if not select.select([read], [], [], min(3600, max(0, end - time.monotonic())))[0]:
+                if time.monotonic() < end: continue
+                yield {"error": f"waits for more than {6*seconds:.0f} s"}
+                return
+            if not (more := os.read(read, 1 << 20)): return
+            *lines, said = (said + more).split(b"\n")
+            yield from map(json.loads, lines)
     finally:
         os.close(read)
-        try: os.killpg(pid, signal.SIGKILL)     # and whatever it started
-        except ProcessLookupError: os.kill(pid, signal.SIGKILL) # not yet a group of its own
-        os.waitpid(pid, 0)
+        if seconds: end_of(pid, signal.SIGKILL)
+        else: end_of(pid, signal.SIGTERM)       # it has a fork of its own to end
+
+
+def end_of(pid, by):
+    "End a fork and whatever it started."
+    try: os.killpg(pid, by)
+    except ProcessLookupError: os.kill(pid, by) # not yet a group of its own
+    os.waitpid(pid, 0)
+
+
+def leave(*args): raise SystemExit
+
+
+def move_in(folder):
+    for fd in (1, 2): os.dup2(os.open(os.devnull, os.O_WRONLY), fd)
+    (folder/"tmp").mkdir(exist_ok=True)
+    os.environ.update(FASTAI_HOME=str(folder/"home"), TMPDIR=str(folder/"tmp"))
+    tempfile.tempdir = str(folder/"tmp")
+    os.chdir(folder/"project")
+    sys.path.insert(0, str(folder/"project"))
+    sys.dont_write_bytecode = False             # a test file is compiled once
 
 
 class Serve(SourceFileLoader):
@@ -105,14 +146,15 @@ class Watch:
     def __init__(self, folder=None):
         self.folder, self.key, self.lines = folder and str(folder), "import", defaultdict(set)
         self.times, self.failed, self.passed = Counter(), {}, set()
-        self.seen = defaultdict(set)
+        self.seen, self.calls = defaultdict(set), Counter()
         if folder: sys.settrace(self.enter)
 
     def enter(self, frame, event, arg):
         code = frame.f_code
         if not code.co_filename.startswith(self.folder): return None
         seen = self.seen[self.key, code]
-        if len(seen) == lines_of(code): return None # all of it: no need to slow it down
+        self.calls[seen_key := (self.key, code)] += 1 # all of it, or often: no need to slow it down
+        if len(seen) == lines_of(code) or self.calls[seen_key] > OFTEN: return None
         name = os.path.relpath(code.co_filename, self.folder)
         sign = 1 if code.co_flags & 1 else -1   # a function's code, or run by the import
         def note(frame, event, arg):
@@ -168,6 +210,9 @@ def run_check(unit, package, keys=None, trace=False, mutated=None):
     watch = Watch(Path(package).absolute() if trace else None)
     if unit["kind"] == "tests":
         run_tests(unit["files"] if keys is None else keys, watch, *(["-x"] if mutated else []))
+    elif unit["kind"] == "import":
+        for name in unit["modules"]:
+            if not name.endswith("__main__"): importlib.import_module(name)
     else: run_cells(unit, keys, watch, stop=bool(mutated))
     return watch.report()
 
@@ -195,31 +240,192 @@ def reached(unit, path, lines):
     return [k for k in unit["times"] if k in keys or "import" in keys]
 
 
-def judge(mutant, module, units, project, folder, args):
-    "Is it killed, and by what?"
+def plan(mutant, module, units, project, args):
+    "The cells and the tests that a mutant is to meet, and how long sound code takes for each."
     path = os.path.relpath(module.path, project.package)
-    cells, tests, chosen, seconds = [], {}, [], Counter()
+    first, last, tests, chosen, total = None, None, {}, [], 0
     for unit in units:
         keys = reached(unit, path, mutant.lines)
         if unit["kind"] == "tests": tests |= {k: unit["times"][k] for k in keys}
-        elif keys:
-            cells = [k for k in unit["times"] if int(k) <= max(map(int, keys))]
-            seconds["cells"] = sum(unit["times"][k] for k in cells)
+        elif keys: first, last = min(map(int, keys)), max(map(int, keys))
     for key in sorted(tests, key=tests.get):
-        if args.thorough or not chosen or seconds["tests"] + tests[key] <= BUDGET:
+        if args.thorough or not chosen or total + tests[key] <= BUDGET:
             chosen.append(key)
-            seconds["tests"] += tests[key]
+            total += tests[key]
+    return {"first": first, "last": last, "tests": chosen, "seconds": total}
+
+
+def verdict(kind, answer):
+    "The fate if it is sealed."
+    if "error" in answer: return {"fate": "killed", "by": f"{kind}: {answer['error']}"}
+    for key, why in answer["failed"].items():
+        last = (why.splitlines() or [""])[-1]
+        return {"fate": "killed", "by": f"{kind} {key}: {last[:200]}"}
+
+
+def judge(mutant, module, units, project, folder, args):
+    "Is it killed, and by what? Everything is imported anew, as a fault that acts on import needs."
+    steps = plan(mutant, module, units, project, args)
     notebook = next((u for u in units if u["kind"] == "cells"), None)
+    cells = []
+    if steps["last"] is not None:
+        cells = [k for k in notebook["times"] if int(k) <= steps["last"]]
     mutated = (module.name, os.path.relpath(module.path, project.root),
                apply(module.source, mutant))
-    for unit, keys in ((notebook, cells), ({"kind": "tests"}, chosen)):
+    for unit, keys, seconds in ((notebook, cells, sum(notebook["times"][k] for k in cells)),
+                                ({"kind": "tests"}, steps["tests"], steps["seconds"])):
         if not keys: continue
         task = partial(run_check, unit, project.package.name, keys, False, mutated)
-        answer = in_child(task, folder, 5*seconds[unit["kind"]] + args.slack)
-        if "error" in answer: return {"fate": "killed", "by": f"{unit['kind']}: {answer['error']}"}
-        for key, why in answer["failed"].items():
-            return {"fate": "killed", "by": f"{unit['kind']} {key}: {why.splitlines()[-1][:200]}"}
-    return {"fate": "survived" if cells or chosen else "unreached", "by": ""}
+        answer = in_child(task, folder, 5*seconds + args.slack)
+        if fate := verdict(unit["kind"], answer): return fate
+    return {"fate": "survived" if cells or steps["tests"] else "unreached", "by": ""}
+
+
+# --- many mutants of a module, each in a fork of a process that has imported everything ---
+
+class State:
+    "What stands in a folder at a moment, so that what a fork does to it can be undone."
+    def __init__(self, folder, clean):
+        self.folder, self.clean, self.seen = folder, clean.folder, look(folder)
+        self.kept = {path: (folder/path).read_bytes() for path, stamp in self.seen.items()
+                     if stamp and clean.stamp.get(path) != stamp and (folder/path).is_file()}
+
+    def restore(self):
+        now = look(self.folder)
+        if now == self.seen: return
+        for path in sorted(now.keys() - self.seen.keys(), reverse=True): remove(self.folder/path)
+        for path, stamp in sorted(self.seen.items()):
+            if now.get(path) == stamp: continue
+            file = self.folder/path
+            remove(file)
+            if not stamp: file.mkdir()
+            elif path in self.kept:
+                file.write_bytes(self.kept[path])
+                os.utime(file, ns=(stamp[0], stamp[0]))
+            elif (self.clean/path).exists(): shutil.copy2(self.clean/path, file)
+
+
+def remove(path):
+    if path.is_dir() and not path.is_symlink(): shutil.rmtree(path, ignore_errors=True)
+    else: path.unlink(missing_ok=True)
+
+
+def look(folder):
+    "When each file was changed and how long it is; 0 for a folder."
+    found, waiting = {}, [""]
+    while waiting:
+        inside = waiting.pop()
+        for entry in os.scandir(os.path.join(folder, inside)):
+            path = os.path.join(inside, entry.name)
+            if entry.name in AT_RUN_TIME and path != "tmp": continue
+            if entry.is_dir(follow_symlinks=False):
+                found[path] = 0
+                waiting.append(path)
+            else:
+                seen = entry.stat(follow_symlinks=False)
+                found[path] = seen.st_mtime_ns, seen.st_size
+    return found
+
+
+def in_cells(waiting, say, unit, module, folder, clean):
+    "Run the notebook once; before the first cell that a mutant reaches, a fork goes on with it."
+    keys = list(unit["times"])
+    by_cell = defaultdict(list)
+    for n, patch, steps, seconds in waiting: by_cell[steps["first"]].append(
+        (n, patch, steps["last"], seconds))
+
+    def before(key, go_on):
+        if not (group := by_cell.pop(int(key), None)): return
+        functions = live_functions(sys.modules[module.name].__file__)
+        state = State(folder, clean)
+        for n, patch, last, seconds in group:
+            def task(patch=patch, last=last):
+                patch.put(functions)
+                watch = Watch()
+                go_on(keys=[k for k in keys if int(k) <= last], watch=watch, stop=True)
+                return watch.report()
+            say([n, in_child(task, None, seconds)])
+            state.restore()
+    run_cells(unit, keys, Watch(), True, before)
+
+
+class Server:
+    "A pytest plugin: collects once, and runs some of the tests in a fork for each mutant."
+    def __init__(self, waiting, module, folder, clean, say):
+        self.waiting, self.module, self.folder = waiting, module, folder
+        self.clean, self.say, self.kills, self.failed = clean, say, Counter(), {}
+
+    def pytest_runtestloop(self, session):
+        items = {item.nodeid: item for item in session.items}
+        module = sys.modules.get(self.module.name) # or imported by no test before it runs
+        functions = live_functions(module.__file__) if module else {}
+        state = State(self.folder, self.clean)
+        for n, patch, steps, seconds in self.waiting:
+            order = sorted(steps["tests"], key=lambda k: -self.kills[k])
+            def task(patch=patch, order=order):
+                patch.put(functions)
+                return self.run([items[k] for k in order])
+            answer = in_child(task, None, seconds)
+            for key in answer.get("failed", ()): self.kills[key] += 1
+            self.say([n, answer])
+            state.restore()
+        return True
+
+    def run(self, items):
+        watch = Watch()
+        manager = items[0].config.pluginmanager
+        manager.register(watch)
+        for item, following in zip(items, [*items[1:], None], strict=True):
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if watch.failed: break
+        return watch.report()
+
+
+def in_tests(waiting, say, module, folder, clean):
+    files = sorted({k.split("::")[0] for _, _, steps, _ in waiting for k in steps["tests"]})
+    run_tests(files, Server(waiting, module, folder, clean, say),
+              f"--basetemp={folder/'tmp'/'pytest'}")
+
+
+def judge_many(found, module, units, project, folder, clean, args, on_import):
+    "Yields (number, fate) of each mutant; quick where it can be."
+    path = os.path.relpath(module.path, project.package)
+    notebook = next((u for u in units if u["kind"] == "cells"), None)
+    quick, slow = [], []
+    for n, mutant in found:
+        steps, patch = plan(mutant, module, units, project, args), Patch(module, mutant)
+        if steps["first"] is None and not steps["tests"]: yield n, {"fate": "unreached", "by": ""}
+        elif not patch.possible or any(f"{path}:{line}" in on_import for line in mutant.lines):
+            slow.append((n, mutant))
+        else: quick.append((n, mutant, steps, patch))
+    alive = {n: (n, mutant, steps, patch) for n, mutant, steps, patch in quick}
+
+    def settle(kind, waiting, task):
+        unanswered = {n for n, *_ in waiting}
+        for said in says(partial(task, waiting, folder=folder), folder):
+            if isinstance(said, dict):          # an error that is not a mutant's
+                print(f"{module.name}: the sound {kind} stopped: {said['error']}", flush=True)
+                break
+            n, answer = said
+            if "LookupError: no live function" in answer.get("error", ""): continue
+            unanswered.remove(n)
+            if fate := verdict(kind, answer):
+                del alive[n]
+                yield n, fate
+        clean.ready(folder)
+        slow.extend(alive.pop(n)[:2] for n in unanswered)
+    waiting = [(n, patch, steps, 5*sum(t for k, t in notebook["times"].items()
+                                       if steps["first"] <= int(k) <= steps["last"]) + args.slack)
+               for n, _, steps, patch in quick if steps["first"] is not None]
+    if waiting:
+        yield from settle("cells", waiting, partial(in_cells, unit=notebook, module=module,
+                                                    clean=clean))
+    waiting = [(n, patch, steps, 5*steps["seconds"] + args.slack)
+               for n, _, steps, patch in alive.values() if steps["tests"]]
+    if waiting: yield from settle("tests", waiting, partial(in_tests, module=module, clean=clean))
+    for n in alive: yield n, {"fate": "survived", "by": ""}
+    for n, mutant in slow:
+        yield n, judge(mutant, module, units, project, clean.ready(folder), args)
 
 
 # --- all of them ---
@@ -238,32 +444,23 @@ def save(path, content):
 
 
 class Folders:
-    "Copies of the project with stand-in data; one that a mutant has changed is made anew."
+    "Copies of the project with stand-in data; what a mutant has changed in one is put back."
     def __init__(self, project, folder):
-        self.clean = folder/"clean"
-        shutil.copytree(project.root, self.clean/"project",
+        self.folder = folder/"clean"
+        shutil.copytree(project.root, self.folder/"project",
                         ignore=shutil.ignore_patterns(*AT_RUN_TIME))
-        (self.clean/"home").mkdir()
+        for name in "home", "tmp": (self.folder/name).mkdir()
         if "data" in project.modules:           # made once, so that no time is measured with it
-            in_child(partial(make_data, project.package.name), self.clean)
-        self.stamp = self.look(self.clean)
-
-    @staticmethod
-    def look(folder):
-        return {os.path.join(top, name): os.stat(os.path.join(folder, top, name)).st_mtime_ns
-                for top, name in Folders.walk(folder)}
-
-    @staticmethod
-    def walk(folder):
-        for top, folders, names in os.walk(folder):
-            folders[:] = [f for f in folders if f not in AT_RUN_TIME]
-            yield from ((os.path.relpath(top, folder), name) for name in names)
+            in_child(partial(make_data, project.package.name), self.folder)
+        for left in (self.folder/"tmp").iterdir(): remove(left)
+        self.stamp, self.states = look(self.folder), {}
 
     def ready(self, folder):
         "The folder as it should be."
-        if not folder.exists() or self.look(folder) != self.stamp:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(self.clean, folder, ignore=shutil.ignore_patterns(*AT_RUN_TIME))
+        if folder not in self.states:
+            shutil.copytree(self.folder, folder)
+            self.states[folder] = State(folder, self)
+        self.states[folder].restore()
         return folder
 
 
@@ -272,17 +469,16 @@ def make_data(package):
     return [str(get_data(name)) for name in ("tiny", "sample", "full")]
 
 
-def work_off(todo, judged, folders, top, jobs):
-    "Judge each mutant, by as many processes as there are jobs; yields (number, result)."
+def work_off(jobs, judged, top):
+    "Judge each job's mutants, by a process each; yields (a mutant's key, fate)."
     read, write = os.pipe()
     workers = []
-    for job in range(jobs):
+    for job, found in enumerate(jobs):
         workers.append(os.fork())
         if workers[-1]: continue
         try:
-            for i in range(job, len(todo), jobs):
-                result = judged(*todo[i], folders.ready(top/str(job)))
-                os.write(write, (json.dumps([i, result]) + "\n").encode())
+            for result in judged(found, top/str(job)):
+                os.write(write, (json.dumps(result) + "\n").encode())
         except KeyboardInterrupt: pass
         except Exception: traceback.print_exc()
         finally: os._exit(0)
@@ -295,51 +491,86 @@ def work_off(todo, judged, folders, top, jobs):
             os.waitpid(pid, 0)
 
 
-def reaches(project, modules, folders, thorough, path):
-    "The units of each module with what they reach, measured where that is not known yet."
-    known = load(path)
+def digest_of(unit, project, thorough):
+    "Changes with whatever a unit's cells or tests depend on."
+    file = Path(unit["key"])
+    own = file.read_text(encoding="utf-8")
+    if unit["kind"] == "cells": own = json.dumps([s for _, _, s in code_cells(file)])
     shared = [p.read_text(encoding="utf-8") for p in project.root.glob("tests/conftest.py")]
-    units = {}
-    for name, module in modules.items():
-        units[name] = list(project.units(module))
-        for unit in units[name]:
-            file = Path(unit["key"])
-            needed = [m.source for m in project.modules.values() if m.name in unit["needs"]]
-            key = digest(file.read_text(encoding="utf-8"), *shared, *needed, thorough)
-            if key not in known:
-                print(f"{name}: what does {file.name} reach?", flush=True)
-                known[key] = baseline(unit, project.package.name, folders(), thorough)
-                save(path, known)
-            unit |= known[key] | {"digest": key}
-    for unit in {u["key"]: u for us in units.values() for u in us}.values():
-        if unit["out"]: print(f"left out of {Path(unit['key']).name}: " + "; ".join(
+    needed = [m.source for m in project.modules.values() if m.name in unit["needs"]]
+    return digest(own, *shared, *needed, thorough)
+
+
+def reaches(units, project, folder, thorough):
+    "Add to each unit what it reaches, measured where that is not known yet."
+    path = project.root/"_run"/"mutants_reach.json"
+    known = load(path)
+    for unit in units:
+        file = Path(unit["key"])
+        if unit["digest"] not in known:
+            print(f"What does {file.name} reach?", flush=True)
+            known[unit["digest"]] = baseline(unit, project.package.name, folder, thorough)
+            save(path, known)
+        unit |= known[unit["digest"]]
+        if unit["out"]: print(f"left out of {file.name}: " + "; ".join(
             f"{k.split('::')[-1]} ({why.splitlines()[-1]})" for k, why in unit["out"].items()))
-    return units
 
 
-def judge_all(project, modules, args, top, known):
-    "Put every mutant's fate into `known`, and return (module, mutant, its key in `known`)."
-    folders = Folders(project, top)
-    units = reaches(project, modules, lambda: folders.ready(top/"0"), args.thorough,
-                    project.root/"_run"/"mutants_reach.json")
-    chosen, todo = [], []
+class Known:
+    "What was found: a kill holds while its killer is as it was, else a fate while all checks are."
+    def __init__(self, path): self.path, self.fates = path, load(path)
+
+    def get(self, key, units):
+        fate = self.fates.get(key)
+        if fate and fate["for"] in {digests(units), *(u["digest"] for u in units)}: return fate
+
+    def add(self, key, fate, units):
+        kind, _, key_of = fate["by"].partition(" ")
+        killers = [u["digest"] for u in units if kind == u["kind"] and (
+            kind == "cells" or key_of.startswith(f"{u['files'][0]}::"))]
+        self.fates[key] = fate | {"for": killers[0] if killers else digests(units)}
+
+    def save(self): save(self.path, self.fates)
+
+
+def digests(units): return digest(*(u["digest"] for u in units))
+
+
+def chosen_of(project, modules, args):
+    "Each module's mutants, all or the drawn ones, with a key for each, and its units."
     for name, module in modules.items():
-        found = [m for m in find_mutants(module.source) if compiles(apply(module.source, m))]
+        found = find_mutants(module.source)
         if args.sample and args.sample < len(found):
             drawn = random.Random(f"{args.seed} {name}").sample(range(len(found)), args.sample)
             found = [found[i] for i in sorted(drawn)]
-        checks = digest(*(u["digest"] for u in units[name]))
-        for m in found:
-            key = digest(module.source, m.start, m.end, m.text, checks, args.thorough)
-            chosen.append((name, m, key))
-            if key not in known: todo.append((m, module, units[name], project, key))
-    yield chosen
-    if todo: print(f"{len(chosen)} mutants, {len(todo)} of them to be tested", flush=True)
-    def judged(m, module, units, project, key, folder):
-        return judge(m, module, units, project, folder, args)
-    for i, fate in work_off(todo, judged, folders, top, args.jobs):
-        known[todo[i][-1]] = fate
-        yield fate
+        found = [m for m in found if compiles(apply(module.source, m))] # a second for a hundred
+        units = [u | {"digest": digest_of(u, project, args.thorough)}
+                 for u in project.units(module)]
+        yield name, units, [(digest(name, module.source, m.start, m.end, m.text), m) for m in found]
+
+
+def judge_all(project, modules, chosen, args, top, known):
+    "Put every mutant's fate into `known`, module by module; yields when one is judged."
+    todo = [(name, units, [(key, m) for key, m in found if not known.get(key, units)])
+            for name, units, found in chosen]
+    if not (n := sum(len(found) for *_, found in todo)): return
+    every = sum(len(found) for *_, found in chosen)
+    print(f"{every} mutants, {n} of them to be tested", flush=True)
+    folders = Folders(project, top)
+    imports = {"kind": "import", "modules": [m.name for m in project.modules.values()]}
+    on_import = in_child(partial(run_check, imports, project.package.name, None, True),
+                         folders.ready(top/"0"))["lines"]
+    for name, units, found in todo:
+        if not found: continue
+        reaches(units, project, folders.ready(top/"0"), args.thorough)
+        def judged(found, folder, name=name, units=units):
+            yield from judge_many(found, modules[name], units, project, folders.ready(folder),
+                                  folders, args, on_import)
+        print(f"{name}: {len(found)}", flush=True)
+        jobs = [found[job::args.jobs] for job in range(args.jobs)]
+        for key, fate in work_off(jobs, judged, top):
+            known.add(key, fate, units)
+            yield
 
 
 def compiles(source):
@@ -349,12 +580,16 @@ def compiles(source):
 
 def report(project, modules, rows):
     "Print the table; the survivors go into a list, with the change of each."
-    print(f"\n{'module':24}{'mutants':>8}" + "".join(f"{f:>11}" for f in FATES) + f"{'share':>8}")
+    lines = [("module", "mutants", *FATES, "share")]
     for name in [*modules, "all"]:
         n = Counter(fate for module, _, fate in rows if name in (module, "all"))
         counted = n.total() - n["accepted"]
-        share = f"{n['killed']/counted:8.0%}" if counted else ""
-        print(f"{name:24}{n.total():8}" + "".join(f"{n[f]:11}" for f in FATES) + share)
+        lines.append((name, n.total(), *(n[f] for f in FATES),
+                      f"{n['killed']/counted:.0%}" if counted else ""))
+    print("\n" + "\n".join(f"{a:24}{b:>8}" + "".join(f"{c:>11}" for c in more)
+                            for a, b, *more in lines))
+    with (project.root/"_run"/"mutants.csv").open("w", newline="", encoding="utf-8") as f:
+        csv.writer(f).writerows(lines)
     alive = [(module, m, fate) for module, m, fate in rows if fate in ("survived", "unreached")]
     path = project.root/"_run"/"mutants.txt"
     path.write_text("\n".join(
@@ -382,31 +617,32 @@ def main():
                  f"choose among {', '.join(sorted(project.modules))}.")
     modules = {name: project.modules[name] for name in args.module or sorted(project.modules)}
     os.environ.update(ENVIRONMENT)
+    signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background job ignores it
     warnings.simplefilter("ignore")
     project.preload()
 
-    path, accepted = project.root/"_run"/"mutants.json", project.root/"tests"/"mutants_accepted.csv"
-    known, chosen, stopped = load(path), [], False
+    accepted = project.root/"tests"/"mutants_accepted.csv"
+    known, stopped = Known(project.root/"_run"/"mutants.json"), False
+    chosen, start = list(chosen_of(project, modules, args)), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mutants-") as top:
-        steps = judge_all(project, modules, args, Path(top), known)
+        steps = judge_all(project, modules, chosen, args, Path(top), known)
         try:
-            chosen, start = next(steps), time.monotonic()
             for n, _ in enumerate(steps, 1):
                 if n % 10 == 0:
                     print(f"{n} tested, {(time.monotonic() - start)/n:.1f} s each", flush=True)
-                    save(path, known)
+                    known.save()
         except KeyboardInterrupt: stopped = True
         finally: steps.close()
-    save(path, known)
+    known.save()
     with accepted.open(newline="", encoding="utf-8") if accepted.exists() else io.StringIO() as f:
         allowed = {(r["module"], r["function"], r["old"], r["new"]) for r in csv.DictReader(f)}
-    rows = [(name, m, known[key]["fate"]) for name, m, key in chosen if key in known]
-    rows = [(name, m, "accepted" if fate == "survived" and (name, *m.fingerprint) in allowed
-             else fate) for name, m, fate in rows]
+    every = [(name, m, known.get(key, units)) for name, units, found in chosen for key, m in found]
+    rows = [(name, m, "accepted" if fate["fate"] != "killed" and (name, *m.fingerprint) in allowed
+             else fate["fate"]) for name, m, fate in every if fate]
     report(project, modules, rows)
-    if stopped: sys.exit(f"Stopped with {len(rows)} of {len(chosen)} mutants tested: what was "
-                         f"found is in {path}, and the same command goes on from there.")
-    gone = allowed - {(name, *m.fingerprint) for name, m, _ in chosen}
+    if stopped: sys.exit(f"Stopped with {len(rows)} of {len(every)} mutants tested: what was found "
+                         f"is in {known.path}, and the same command goes on from there.")
+    gone = allowed - {(name, *m.fingerprint) for name, m, _ in every}
     for row in sorted(row for row in gone if row[0] in modules and not args.sample):
         print(f"{accepted}: no mutant is like this one any more: {row}")
 

@@ -1,18 +1,26 @@
 """What `mutants.py` works on: the small faults of a module, the package, its notebooks and tests.
 
 A fault is a piece of the module's text that is replaced, so that a reader sees it as a difference
-of lines and everything else in the file stays where it was.
+of lines and everything else in the file stays where it was. Operators, tests, numbers, texts,
+bounds of slices, defaults, assignments, calls, returns and refusals are changed. Left alone is
+what no program does: imports, `__all__`, docstrings, annotations, comments, the words of a
+`raise` (that it refuses is tested, how it says so is prose), the parts of an f-string, which goes
+as a whole, and `STYLE`, whose sizes and colours only an eye can judge.
 """
 import ast
 import configparser
+import gc
 import importlib
 import json
 import linecache
 import os
 import re
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import CodeType, FunctionType
 
 SWAPS = {ast.Lt: ("<", "<="), ast.LtE: ("<=", "<"), ast.Gt: (">", ">="), ast.GtE: (">=", ">"),
          ast.Eq: ("==", "!="), ast.NotEq: ("!=", "=="), ast.In: ("in", "not in"),
@@ -39,6 +47,7 @@ class Mutant:
     old:str      # the lines that it touches
     new:str      # and how they read then
     lines:list   # it counts as reached when one of these runs: in a call, or if negative on import
+    default:tuple=() # of a default value: its argument, and the new expression
 
     @property
     def fingerprint(self):
@@ -53,7 +62,7 @@ class Finder:
         self.starts = [0]                       # positions in the tree are lines and bytes
         for line in self.data.splitlines(keepends=True):
             self.starts.append(self.starts[-1] + len(line))
-        self.function, self.lines, self.decorates = "", [], False
+        self.function, self.lines, self.decorates, self.default = "", [], False, None
         for node in ast.parse(source).body: self.statement(node, -1)
 
     def span(self, node):
@@ -69,8 +78,13 @@ class Finder:
         last = self.data.find(b"\n", end)
         old = self.data[first:last].decode()
         new = (self.data[first:start] + text.encode() + self.data[end:last]).decode()
+        default = ()
+        if self.default:
+            argument, (begins, ends) = self.default
+            words = self.data[begins:start] + text.encode() + self.data[end:ends]
+            default = argument, words.decode()
         self.found.append(Mutant(self.function, self.data.count(b"\n", 0, start) + 1, what, start,
-                                 end, text, old, new, self.lines))
+                                 end, text, old, new, self.lines, default))
 
     def replace(self, node, text, what=None):
         short = " ".join(self.source(node).split())
@@ -95,7 +109,7 @@ class Finder:
         self.lines = [sign*n for n in range(node.lineno, max(node.lineno, last) + 1)]
         match node:
             case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()): pass
-            case ast.Assign(targets=[ast.Name(id="__all__")]): pass
+            case ast.Assign(targets=[ast.Name(id="__all__" | "STYLE")]): pass
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 self.definition(node, sign)
             case ast.Raise(): self.replace(node, "pass")         # its message is prose
@@ -122,12 +136,15 @@ class Finder:
             self.expression(decorator)
             self.decorates = False
         if not isinstance(node, ast.ClassDef):
-            sign, self.lines = 1, list(range(node.body[0].lineno, node.end_lineno + 1))
-            for default in (*node.args.defaults, *filter(None, node.args.kw_defaults)):
+            outside, sign = sign, 1
+            self.lines = list(range(node.body[0].lineno, node.end_lineno + 1))
+            for argument, default in defaults(node.args):
+                if outside < 0: self.default = argument, self.span(default)
                 if is_none(default): self.replace(default, "0")
                 elif not isinstance(default, ast.Constant | ast.UnaryOp):
                     self.replace(default, "None")
                 self.expression(default)
+                self.default = None
         for child in node.body: self.statement(child, sign)
 
     def children(self, node, sign=1):
@@ -178,6 +195,14 @@ class Finder:
             case str() if not self.decorates: self.replace(node, '""') # in a decorator: prose
 
 
+def defaults(arguments):
+    "Name and node of each default value."
+    by_place = [*arguments.posonlyargs, *arguments.args]
+    pairs = [*zip(by_place[len(by_place) - len(arguments.defaults):], arguments.defaults,
+                  strict=True), *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    return [(argument.arg, node) for argument, node in pairs if node]
+
+
 def is_none(node):
     return node is None or isinstance(node, ast.Constant) and node.value is None
 
@@ -191,6 +216,91 @@ def apply(source, mutant):
     "The whole source with the fault in it."
     data = source.encode()
     return (data[:mutant.start] + mutant.text.encode() + data[mutant.end:]).decode()
+
+
+# --- a fault put into functions that are in use ---
+
+def functions_in(code):
+    "All code objects of functions inside one, by their full names, and what classes and it run."
+    inner, outer = defaultdict(list), []
+    waiting = [code]
+    while waiting:
+        code = waiting.pop()
+        if code.co_flags & 1: inner[code.co_qualname].append(code)
+        else: outer.append(frame_of(code))
+        waiting += [c for c in reversed(code.co_consts) if isinstance(c, CodeType)]
+    return inner, outer
+
+
+def frame_of(code):
+    "What a code object does by itself; those inside it only by name."
+    consts = [c.co_qualname if isinstance(c, CodeType) else (type(c).__name__, repr(c))
+              for c in code.co_consts]
+    return (code.co_code, tuple(consts), code.co_names, code.co_varnames, code.co_freevars,
+            code.co_cellvars, code.co_flags, code.co_argcount, code.co_kwonlyargcount)
+
+
+def whole(code):
+    "What it does, with all inside it, wherever its lines are."
+    return frame_of(code), tuple(whole(c) for c in code.co_consts if isinstance(c, CodeType))
+
+
+class Patch:
+    """A mutant as new code for functions that exist, so that nothing need be imported again.
+
+    `possible` is false for what runs on import (a module's or class's own lines), and where two
+    functions have one name.
+    """
+    def __init__(self, module, mutant):
+        self.default, self.path = mutant.default, str(module.path)
+        self.function, self.new = mutant.function, {}
+        if self.default:
+            self.possible = True
+            return
+        (old, before), (new, after) = (functions_in(compile(text, self.path, "exec"))
+                                       for text in (module.source, apply(module.source, mutant)))
+        self.possible = before == after
+        for name in old.keys() & new.keys():
+            if [*map(whole, old[name])] == [*map(whole, new[name])]: continue
+            if len(old[name]) == len(new[name]) == 1 and (
+                old[name][0].co_freevars == new[name][0].co_freevars): self.new[name] = new[name][0]
+            elif name.rpartition(".")[2][0] != "<" or name.endswith("<lambda>"):
+                self.possible = False           # comprehensions come with their function
+        self.possible &= bool(self.new)
+
+    def put(self, functions):
+        "Into the live functions of the module, as `live_functions` found them."
+        if self.default: done = [self.put_default(f) for f in functions.get(self.function, ())]
+        else:
+            done = []
+            for name, code in self.new.items():
+                for f in functions.get(name, ()):
+                    f.__code__ = code.replace(co_filename=f.__code__.co_filename)
+                    done.append(f)
+        if not done: raise LookupError(f"no live function is {self.function}")
+
+    def put_default(self, function):
+        argument, words = self.default
+        value = eval(words, function.__globals__)
+        code = function.__code__
+        if argument in (function.__kwdefaults__ or {}): function.__kwdefaults__[argument] = value
+        else:
+            names = code.co_varnames[:code.co_argcount]
+            values = list(function.__defaults__)
+            values[names.index(argument) - len(names)] = value
+            function.__defaults__ = tuple(values)
+        return function
+
+
+def live_functions(path):
+    "All functions that exist and stand in this file, by their full names; for a fork to come."
+    found = defaultdict(list)
+    gc.unfreeze()
+    for f in gc.get_objects():
+        if type(f) is FunctionType and f.__code__.co_filename == path:
+            found[f.__code__.co_qualname].append(f)
+    gc.freeze()                                 # else a fork's collector copies every page
+    return found
 
 
 # --- the project ---
@@ -304,28 +414,37 @@ def left_out_cells(unit, slow):
     return out
 
 
-def run_cells(unit, keys, watch, stop):
-    "Run a notebook's cells, the given ones or all, with the package in place of exported cells."
+def run_cells(unit, keys, watch, stop, before=None):
+    """Run a notebook's cells, the given ones or all, with the package in place of exported cells.
+
+    `before` is told each cell's key and given a function that runs the cells from there on.
+    """
     twin = vars(importlib.import_module(unit["module"]))
     assert Path(twin["__file__"]).is_relative_to(Path.cwd()), twin["__file__"]
     space = {k: v for k, v in twin.items() if not k.startswith("__")}
     space |= {"__name__": "__main__", "display": lambda *values: [repr(v) for v in values]}
     notebook = Path(unit["notebook"]).absolute()
     os.chdir(notebook.parent)
-    for i, directives, source in code_cells(notebook):
-        if is_exported(directives):             # the package's, even if a draft had the name
-            space |= {n: twin[n] for n in names_in(source, ast.Store) if n in twin}
-            continue
-        key = str(i)
-        if keys is not None and key not in keys or "eval: false" in directives: continue
-        watch.start(key)
-        try: run_cell(source, space, f"<cell {i}>")
-        except BaseException as e:
-            watch.failed[key] = f"{type(e).__name__}: {e}"[:300]
-            if stop: return
-        else: watch.passed.add(key)
-        watch.stop()
-        if plots := sys.modules.get("matplotlib.pyplot"): plots.close("all") # as a notebook does
+    cells = [(str(i), directives, source) for i, directives, source in code_cells(notebook)
+             if is_exported(directives) or (keys is None or str(i) in keys)
+             and "eval: false" not in directives]
+
+    def run_from(start, keys=keys, watch=watch, stop=stop, before=None):
+        for n, (key, directives, source) in enumerate(cells[start:], start):
+            if is_exported(directives):         # the package's, even if a draft had the name
+                space.update((n, twin[n]) for n in names_in(source, ast.Store) if n in twin)
+                continue
+            if keys is not None and key not in keys: continue
+            if before: before(key, partial(run_from, n))
+            watch.start(key)
+            try: run_cell(source, space, f"<cell {key}>")
+            except BaseException as e:
+                watch.failed[key] = f"{type(e).__name__}: {e}"[:300]
+                if stop: return
+            else: watch.passed.add(key)
+            watch.stop()
+            if plots := sys.modules.get("matplotlib.pyplot"): plots.close("all") # as notebooks do
+    run_from(0, before=before)
 
 
 def run_cell(source, space, name):

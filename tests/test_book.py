@@ -2,6 +2,7 @@
 import html
 import json
 import re
+import shutil
 import subprocess
 import sys
 from urllib.parse import unquote
@@ -13,6 +14,7 @@ from conftest import LESSONS, NOTEBOOKS, PROJECT, prose
 from mnist_course.lab import benchmarks
 
 notebook = pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 REMOTE = re.compile(r"^(?:\w+:)?//")
 
 
@@ -194,6 +196,16 @@ def test_side_by_side_is_the_results(site):
     assert all(len(img["alt"].split()) >= 4 for img in page.select("article img"))
 
 
+@pytest.mark.skipif(not BROWSER, reason="no browser to print with")
+@pytest.mark.parametrize("card", ["quick_reference", "training_loop", "batching", "shapes"])
+def test_a_card_is_printed_on_one_page(card, site, tmp_path):
+    pdf, page = tmp_path/"card.pdf", site.folder/"cards"/f"{card}.html"
+    subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu",
+                    "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri()],
+                   check=True, capture_output=True, timeout=300)
+    assert max(int(n) for n in re.findall(rb"/Count (\d+)", pdf.read_bytes())) == 1
+
+
 def test_search_knows_the_lessons(site):
     index = (site.folder/"searchindex.js").read_text("utf-8")
     for nb in LESSONS: assert f'"{nb.stem}"' in index
@@ -214,7 +226,8 @@ def test_links_are_led_to_pages():
         "00_data.ipynb": "00_data.ipynb", "nbs/00_data.ipynb": "00_data.ipynb",
         "../CHANGELOG.md": "changelog.md", "lab/benchmarks.ipynb": "lab/benchmarks.ipynb",
         "api/cli.ipynb": "api/cli.ipynb", "https://example.org/x#Y": "https://example.org/x#Y",
-        "00_data.ipynb#When-MNIST": "00_data.ipynb#when-mnist", "#The-Results": "#the-results",
+        "00_data.ipynb#When-MNIST": "00_data.ipynb#when-mnist",
+        "00_data.ipynb#One,-2.-Three?": "00_data.ipynb#one-2-three", "#The-Results": "#the-results",
     }.items(): assert make.lead(f"[words]({link})", index) == f"[words]({page})"
     assert make.lead("[a](../LICENSE)", lesson).endswith("/blob/main/LICENSE)")
     assert make.lead("[a](../00_data.ipynb)", PROJECT/"nbs"/"api"/"cli.ipynb") == \

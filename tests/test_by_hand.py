@@ -352,7 +352,7 @@ def test_nothing_is_imported_that_the_lesson_does_without(module, forbidden):
     code = f"""
 import sys
 from mnist_course import {module} as m
-images = [[(i*j) % 256 for j in range(784)] for i in range(1, 13)]
+images = [[[(i*j) % 256 for j in range(28)] for _ in range(28)] for i in range(1, 13)]
 labels = [i % 10 for i in range(12)]
 if "{module}" == "python_net": trained = m.fit_few((images, labels), (images, labels), n_images=4)
 else:
@@ -376,14 +376,12 @@ def some_images(n, seed=0, h=28, w=28):
 def test_images_may_come_as_tensor_array_or_lists():
     images, _ = some_images(4, h=3, w=5)
     expected = data.as_rows(torch.from_numpy(images), torch.float64).tolist()
-    flat = images.reshape(4, -1)
-    for same in (images, torch.from_numpy(images), images.tolist(),
-                 flat, torch.from_numpy(flat), flat.tolist()):
+    for same in (images, torch.from_numpy(images), images.tolist(), list(images)):
         assert as_lists(same) == expected
     assert as_lists([]) == []
 
 
-@pytest.mark.parametrize("wrong", [[[.5, 1.]], [[0, 256]], [[0, -1]]])
+@pytest.mark.parametrize("wrong", [[[[.5, 1.]]], [[[0, 256]]], [[[0, -1]]], [[0, 255]]])
 def test_pixels_that_are_none_are_refused(wrong):
     with pytest.raises(ValueError, match="whole numbers from 0 to 255"): as_lists(wrong)
 
@@ -395,9 +393,8 @@ def test_rows_are_those_of_lesson_00_to_the_last_bit(dtype):
     ours = numpy_net.as_rows(images, getattr(np, dtype))
     theirs = data.as_rows(torch.from_numpy(images), getattr(torch, dtype)).numpy()
     assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
-    assert np.array_equal(numpy_net.as_rows(images.reshape(20, -1), getattr(np, dtype)), ours)
     assert np.array_equal(numpy_net.as_rows(torch.from_numpy(images), getattr(np, dtype)), ours)
-    with pytest.raises(ValueError, match="pass them unscaled"): numpy_net.as_rows(ours)
+    with pytest.raises(ValueError, match="give uint8"): numpy_net.as_rows(ours)
 
 
 @many
@@ -450,11 +447,12 @@ def test_batches_that_do_not_fit_are_refused():
     net, twin = Network((2, 3)), MLP((2, 3))
     with pytest.raises(ValueError, match="A row has 1 numbers and the network 2 inputs"):
         net.predict([[1.]])
-    for rows, labels in (([[1., 2.]], [0, 1]), ([], [])):
-        with pytest.raises(ValueError, match="one for each"): net.backpropagate(rows, labels)
-    with pytest.raises(ValueError, match="The label 3 has no place among 3"):
+    for rows, labels in (([[1., 2.]], [0, 1]), ([[1., 2.]], [[0]])):
+        with pytest.raises(ValueError, match="(one|give).* each"):
+            net.backpropagate(rows, labels)
+    with pytest.raises(ValueError, match="Labels run from 3 to 3: give 0 to 2"):
         net.loss([[1., 2.]], [3])
-    with pytest.raises(ValueError, match="Labels go from 0 to 3"):
+    with pytest.raises(ValueError, match="Labels run from 0 to 3: give 0 to 2"):
         twin.fit([[1., 2.], [2., 1.]], [0, 3])
     with pytest.raises(ValueError, match="weights of layer 1"): twin.weights = [np.zeros((3, 2))]
 
@@ -535,7 +533,7 @@ def test_the_twin_of_many_images_trains_for_ten_epochs(monkeypatch):
     found = []
     monkeypatch.setattr(MLP, "fit", lambda self, x, y, n_epochs, *_, **__: found.append(n_epochs))
     for n in 10_000, 10_001:
-        fit_twin((np.zeros((n, 1), np.uint8), np.zeros(n, int)))
+        fit_twin((np.zeros((n, 1, 1), np.uint8), np.zeros(n, int)))
     assert found == [60, 10]
 
 

@@ -5,6 +5,7 @@ several seeds, on the stand-in and on MNIST where that is to be had.
 """
 import random
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -725,3 +726,106 @@ def test_findings_print():
     found = Finding("order", False, "few changes", "shuffle")
     assert str(found).splitlines()[0].startswith("✗ order") and "→ shuffle" in str(found)
     assert "→" not in str(Finding("order", True, "many", "shuffle"))
+
+
+# ---- what hides, and what is cut off ----
+
+class Trainer:
+    "A loop in an object in an object: an optimiser, a scheduler and a list of losses."
+    def __init__(self, model, loss_func):
+        self.loss_func, self.parts = loss_func, {"opt": torch.optim.Adam(model.parameters(), .01)}
+        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.parts["opt"], .9)
+
+    def step(self, model, xb, yb):
+        self.loss_func(model(xb), yb).backward()
+        self.parts["opt"].step()
+        self.scheduler.step()
+        self.parts["opt"].zero_grad()
+
+    def memory(self):
+        state = self.parts["opt"].state_dict()
+        return str(state["state"]), str(state["param_groups"]), str(self.scheduler.state_dict())
+
+
+@pytest.mark.parametrize("hide", [lambda t: t.step, lambda t: lambda *batch: t.step(*batch),
+                                  lambda t: partial(Trainer.step, t)],
+                         ids=["a method", "a function", "a partial"])
+def test_a_hidden_optimiser_and_its_scheduler_are_put_back(data, hide):
+    s = set_up(data)
+    trainer = Trainer(s["model"], s["loss_func"])
+    for _ in range(2): trainer.step(s["model"], *next(iter(s["dl"])))
+    before, weights = trainer.memory(), s["model"][0].weight.detach().clone()
+    given = {k: s[k] for k in ("model", "loss_func", "dl", "valid_dl")}
+    report = examine(**given, step=hide(trainer))
+    assert {"update", "zeroing", "learning rate"} <= {f.check for f in report.findings}
+    assert trainer.memory() == before and torch.equal(s["model"][0].weight, weights)
+
+
+def test_a_hand_written_optimiser_with_lists_is_put_back(data):
+    s = set_up(data)
+
+    class Momentum:
+        def __init__(self, params):
+            self.params = list(params)
+            self.means = [torch.zeros_like(p) for p in self.params]
+
+        def step(self):
+            for p, mean in zip(self.params, self.means, strict=True):
+                mean.mul_(.9).add_(p.grad)
+                p.data -= .02*mean
+
+        def zero_grad(self):
+            for p in self.params: p.grad = None
+
+    hidden = {"where": [Momentum(s["model"].parameters())]}
+
+    def step(model, xb, yb):
+        s["loss_func"](model(xb), yb).backward()
+        hidden["where"][0].step()
+        hidden["where"][0].zero_grad()
+
+    means = hidden["where"][0].means[:]
+    report = examine(s["model"], s["loss_func"], s["dl"], step=step)
+    assert report.ok, report
+    assert all(m is n and not m.any() for m, n in zip(hidden["where"][0].means, means, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_an_overlap_is_seen_across_dtypes(data, dtype):
+    x, y, xv, yv = data[10]
+    leaked = torch.cat([xv[:100], x[:50]]).to(dtype), torch.cat([yv[:100], y[:50]])
+    found = clinic.check_overlap([(x, y)], [leaked])
+    assert not found.ok and found.seen.startswith(("50 of 150", "51 of 150", "52 of 150")), found
+    assert not clinic.check_overlap([leaked], [(x[:50], y[:50])]).ok
+    assert clinic.check_overlap([(x, y)], [(xv.to(dtype), yv)]).ok
+
+
+CUT = {
+    "detached": lambda s: s | {"loss_func": lambda p, y: cross_entropy(p.detach(), y)},
+    "a number": lambda s: s | {"loss_func": lambda p, y: torch.tensor(cross_entropy(p, y).item())},
+    "no_grad in the model": lambda s: s | {"model": AsModule(
+        torch.no_grad()(s["model"].forward), dict(s["model"].named_parameters()))},
+    "no_grad in the loss": lambda s: s | {"loss_func": torch.no_grad()(cross_entropy)},
+}
+
+
+@pytest.mark.parametrize("cut", CUT)
+def test_a_loss_that_is_cut_off_is_a_finding(data, cut):
+    s = set_up(data)
+    s = CUT[cut](s)
+    before = [p.detach().clone() for p in s["model"].parameters()]
+    report = examine(**own_step(s))
+    found = {f.check: f for f in report.failed}
+    assert "cut off from all 4 parameters" in found["reach"].seen, report
+    assert "no_grad()" in found["reach"].do
+    assert "RuntimeError" in found["update"].seen and "see reach" in report.skipped["zeroing"]
+    assert "see reach" in report.skipped["learning rate"]
+    assert all(torch.equal(p, q) for p, q in zip(before, s["model"].parameters(), strict=True))
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_an_examination_within_no_grad(data, mode):
+    s = set_up(data)
+    with mode(): report = examine(**s)
+    assert report.ok, report
+    assert torch.is_grad_enabled()

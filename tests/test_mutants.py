@@ -123,7 +123,8 @@ def test_stopping_keeps_what_is_done(tiny):
     _, said = running.communicate()
     assert running.returncode == 1 and said.startswith("Stopped with ") and "goes on" in said
     kept = json.loads((tiny/"_run"/"mutants.json").read_text())
-    assert len(kept) >= 10 and {r["fate"] for r in kept.values()} <= {"killed", "survived"}
+    fates = {r["fate"] for r in kept.values()}
+    assert len(kept) >= 10 and fates <= {"killed", "survived", "unreached"}
 
 
 def test_an_unknown_module_is_a_sentence(tiny):
@@ -137,3 +138,42 @@ def test_every_mutant_of_the_package_is_another_program():
         tree, found = ast.dump(ast.parse(source)), find_mutants(source)
         assert found and len({(m.start, m.end, m.text) for m in found}) == len(found)
         for m in found[::100]: assert ast.dump(ast.parse(apply(source, m))) != tree, (path.name, m)
+
+
+def test_a_cell_s_files_are_as_they_were_for_the_next_mutant(tiny):
+    write_notebook(tiny, ["#| default_exp sums",
+                          "from pathlib import Path\nPath('seen').write_text('3')",
+                          "#| export\ndef add(a, b): return a + b",
+                          "assert add(int(Path('seen').read_text()), 1) == 4\n"
+                          "Path('seen').write_text('5')",
+                          "assert add(1, 1) == 2 and Path('seen').read_text() == '5'"])
+    (tiny/"tiny"/"sums.py").write_text("def add(a, b): return (a + b, 7, 7)[0]\n")
+    _, alive = mutate(tiny, "sums")
+    assert alive.count("7 becomes") == 4        # each meets a 3: none dies of another's 5
+    assert alive.count("survived") == 4
+
+
+def test_a_default_value_and_a_property_are_mutated_in_place_or_on_import(tiny):
+    (tiny/"tiny"/"sums.py").write_text(
+        "def limit(x, most=10, *, least=0):\n    return min(max(x, least), most)\n\n"
+        "class Pair:\n    size = 2\n    @property\n    def half(self): return self.size/2\n")
+    (tiny/"tests"/"test_limit.py").write_text(
+        "from tiny.sums import Pair, limit\n\n"
+        "def test_limit(): assert limit(12) == 10 and limit(-3) == 0 and Pair().half == 1\n")
+    _, alive = mutate(tiny, "sums")
+    assert alive == ""
+    (tiny/"tests"/"test_limit.py").write_text(
+        "from tiny.sums import Pair, limit\n\n"
+        "def test_limit(): assert limit(3) == 3 and Pair().half\n")
+    said, alive = mutate(tiny, "sums")
+    assert "10 becomes 11" in alive and "0 becomes 1" in alive and "2 becomes 3" in alive
+
+
+def test_a_kill_holds_while_its_killer_is_as_it_was(tiny):
+    mutate(tiny)
+    (tiny/"tests"/"test_more.py").write_text(
+        "from tiny.sums import never\n\ndef test_never(): assert never(2) == 4\n")
+    said, alive = mutate(tiny)
+    n = len(find_mutants(MODULE))
+    tested = int(said.split(" of them to be tested")[0].split()[-1])
+    assert 0 < tested < n/2 and "x*2" not in alive and "becomes /" not in alive

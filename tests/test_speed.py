@@ -179,14 +179,14 @@ def test_weights_that_it_cannot_train_are_refused_and_others_predicted():
     torch.testing.assert_close(exact, usual, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("images", [torch.rand(4, 28, 28), torch.zeros(4, 28, 28).long()],
-                         ids=["floats", "int64"])
+@pytest.mark.parametrize("images", [torch.rand(4, 28, 28), torch.full((4, 28, 28), 256)],
+                         ids=["floats", "too large"])
 def test_pixels_that_are_not_uint8_are_refused_everywhere(images):
     model, labels = small_net(), torch.zeros(4, dtype=torch.int64)
     before = copy.deepcopy(model.state_dict())
     for job in (lambda: train(model, images, labels, bs=2), lambda: predict(model, images),
                 lambda: fit_small((images, labels))):
-        with pytest.raises(ValueError, match=r"give uint8 \(n, h, w\)"): job()
+        with pytest.raises(ValueError, match=r"give uint8 \(n, (h, w|28, 28)\)"): job()
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert model.training
 
@@ -453,4 +453,4 @@ def test_in_turn_gives_medians_of_jobs_that_take_turns(monkeypatch):
         clock[0] += next(seconds[name])
     assert in_turn({n: lambda n=n: job(n) for n in seconds}, rounds=3) == {"a": 2, "b": 4}
     assert calls == ["a", "b"]*4                     # the first round is not counted
-    with pytest.raises(ValueError, match="at least one round"): in_turn({}, rounds=0)
+    with pytest.raises(ValueError, match="rounds is a whole number"): in_turn({}, rounds=0)

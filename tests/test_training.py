@@ -14,9 +14,11 @@ from mnist_course.learner import (EVENTS, Learner, LinearDecay, Progress, StopFi
                                   fit_learner, make_dls)
 from mnist_course.optim import BasicOptim, fit_basic_optim, train_epoch_with
 from mnist_course.pixel_similarity import PixelSimilarity, accuracy
-from mnist_course.sgd import (batch_accuracy, batch_size, fit_linear, linear, mnist_loss,
-                              rows_and_targets, sgd_step, train_epoch, validate_epoch)
+from mnist_course.sgd import (batch_accuracy, batch_size, binary_cross_entropy, fit_epochs,
+                              fit_linear, init_params, linear, mnist_loss, rows_and_targets,
+                              sgd_step, train_epoch, validate_epoch)
 from torch import nn
+from torch.nn import functional as F
 
 many = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 10**6)
@@ -91,8 +93,9 @@ def test_nearest_mean_refuses_what_it_cannot_do():
     with pytest.raises(RuntimeError, match="call fit first"):
         PixelSimilarity().predict_proba(images)
     with pytest.raises(ValueError, match="choose 'l1' or 'l2'"): PixelSimilarity("L2")
-    with pytest.raises(ValueError, match="one for each"): PixelSimilarity().fit(images, labels[1:])
-    with pytest.raises(ValueError, match="one for each"):
+    with pytest.raises(ValueError, match="one label for each"):
+        PixelSimilarity().fit(images, labels[1:])
+    with pytest.raises(ValueError, match="at least 1 of them"):
         PixelSimilarity().fit(images[:0], labels[:0])
 
 
@@ -134,6 +137,121 @@ def test_the_gradient_is_the_finite_difference(seed):
     b = torch.randn(1, generator=g, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda w, b: mnist_loss(linear(x, w, b), y),
                                     (w.requires_grad_(), b.requires_grad_()))
+
+
+@many
+@given(seeds, st.sampled_from([.1, 3., 1000.]))
+def test_cross_entropy_is_torchs_and_its_gradient_prediction_minus_truth(seed, scale):
+    g = rng(seed)
+    scores = (torch.randn(6, 1, generator=g).double()*scale).requires_grad_()
+    targets = (torch.rand(6, 1, generator=g) < .5).double()
+    loss = binary_cross_entropy(scores, targets)
+    torch.testing.assert_close(loss, F.binary_cross_entropy_with_logits(scores, targets))
+    loss.backward()
+    torch.testing.assert_close(scores.grad*6, scores.detach().sigmoid() - targets)
+
+
+def test_cross_entropy_by_hand():
+    "Probabilities of 3/4 for a three and for a seven: -(ln 3/4 + ln 1/4)/2."
+    scores = torch.full((2, 1), math.log(3), dtype=torch.float64)
+    loss = binary_cross_entropy(scores, torch.tensor([[1.], [0.]]).double())
+    assert loss.item() == pytest.approx(-(math.log(.75) + math.log(.25))/2)
+    far = torch.tensor([[-1e4]], requires_grad=True)             # its sigmoid is exactly 0
+    loss = binary_cross_entropy(far, torch.ones(1, 1))
+    loss.backward()
+    assert loss.item() == 1e4 and far.grad.item() == -1
+
+
+@many
+@given(seeds, st.sampled_from([.01, 100.]))
+def test_no_loss_minds_the_order_of_the_images(seed, scale):
+    g = rng(seed)
+    scores, order = torch.randn(9, 1, generator=g).double()*scale, torch.randperm(9, generator=g)
+    targets = (torch.rand(9, 1, generator=g) < .5).double()
+    for loss_func in (mnist_loss, binary_cross_entropy, batch_accuracy):
+        torch.testing.assert_close(loss_func(scores[order], targets[order]),
+                                   loss_func(scores, targets))
+        flipped = loss_func(-scores, 1 - targets)                # the digits change their names
+        torch.testing.assert_close(flipped, loss_func(scores, targets))
+
+
+# --- what does not fit is refused in a sentence ---
+
+COLUMN, ROW = torch.zeros(4, 1), torch.zeros(4)
+
+
+@pytest.mark.parametrize("measure", [mnist_loss, binary_cross_entropy, batch_accuracy])
+@pytest.mark.parametrize("scores, targets, says", [
+    (COLUMN, ROW, "same shape"), (ROW, COLUMN, "same shape"), (COLUMN, COLUMN[:3], "same shape"),
+    (COLUMN[:0], COLUMN[:0], "same shape"), (COLUMN, COLUMN + 7, "1 or 0"),
+    (COLUMN, COLUMN - 1, "1 or 0"), (COLUMN, COLUMN*math.nan, "1 or 0")])
+def test_scores_and_targets_that_do_not_fit(measure, scores, targets, says):
+    with pytest.raises(ValueError, match=says): measure(scores, targets)
+
+
+def test_scores_that_are_no_numbers_are_not_counted_as_a_class():
+    for targets in (COLUMN, COLUMN + 1):
+        with pytest.raises(ValueError, match="nan"): batch_accuracy(COLUMN*math.nan, targets)
+    assert mnist_loss(COLUMN*math.nan, COLUMN).isnan()           # a loss shows it by itself
+
+
+def _ready():
+    p = torch.ones(2, 1, requires_grad=True)
+    p.grad = torch.ones(2, 1)
+    return p
+
+
+@pytest.mark.parametrize("lr", [-1., math.nan, math.inf, 1e7, "1", None, True])
+def test_rates_that_are_none(lr):
+    p, (train, _) = _ready(), pairs()
+    for call in (lambda: sgd_step([p], lr), lambda: fit_linear(train, n_epochs=1, lr=lr),
+                 lambda: train_epoch(lambda x: x @ p, lr, [p], [(torch.ones(1, 2), COLUMN[:1])])):
+        with pytest.raises(ValueError, match="learning rate"): call()
+    assert p.tolist() == [[1], [1]]                              # nothing was moved
+
+
+def test_parameters_that_are_none():
+    p = _ready()
+    for params in ([], (), p, iter(())):
+        with pytest.raises(ValueError, match="no parameters"): sgd_step(params, 1.)
+        with pytest.raises(ValueError, match="no parameters"): train_epoch(None, 1., params, [])
+    with pytest.raises(ValueError, match="backward"): sgd_step([torch.ones(1)], 1.)
+
+
+def test_loaders_without_batches():
+    p, spent = _ready(), iter(())
+    for dl in ([], spent):
+        with pytest.raises(ValueError, match="no batches"): validate_epoch(lambda x: x, dl)
+        with pytest.raises(ValueError, match="no batches"): train_epoch(None, 1., [p], dl)
+
+
+@pytest.mark.parametrize("n", [-1, 1.5, "2", None, True])
+def test_counts_that_are_none(n):
+    train, _ = pairs()
+    for call in (lambda: fit_linear(train, n_epochs=n), lambda: batch_size(n),
+                 lambda: fit_epochs(None, lambda: 0., n_epochs=n), lambda: init_params((3, n))):
+        with pytest.raises(ValueError, match="whole number"): call()
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"bs": 0}, "at least one|1 or more"), ({"bs": -3}, "at least one|1 or more"),
+    *[({"std": std}, "0 or more") for std in (-1., math.nan, math.inf)]])
+def test_settings_that_are_none(wrong, says):
+    train, _ = pairs()
+    with pytest.raises(ValueError, match=says): fit_linear(train, n_epochs=1, **wrong)
+
+
+def test_rows_and_targets_that_do_not_fit():
+    (x, y), _ = pairs()
+    images, labels = two_digits()
+    for train, says in (((x, y[:9]), r"Inputs are \(60, 16\) and targets \(9, 1\)"),
+                        ((x, y[:, 0]), "same shape"), ((x, 3*y), "1 or 0")):
+        with pytest.raises(ValueError, match=says): fit_linear(train, n_epochs=1)
+    for a, b in ((images, labels[:9]), (images, labels[:, None]), (images/255, labels),
+                 (images[0], labels), (images[:0], labels[:0]), (images, labels.float())):
+        with pytest.raises(ValueError, match="Images|Labels|images"): rows_and_targets(a, b, 3)
+    arrays = rows_and_targets(images.numpy(), labels.tolist(), 3)
+    assert all(torch.equal(p, q) for p, q in zip(arrays, (x, y), strict=True))
 
 
 def test_a_step_by_hand():
@@ -384,7 +502,7 @@ def test_empty_batches_are_refused():
 
 def test_the_rate_is_the_fits_or_the_learners():
     learn = small_learner()
-    assert learn.fit(0).opt.lr == .5 and learn.fit(0, lr=.25).opt.lr == .25
+    assert learn.fit(1).opt.lr == .5 and learn.fit(1, lr=.25).opt.lr == .25
 
 
 @many

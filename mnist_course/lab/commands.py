@@ -50,7 +50,8 @@ def readme_files()->dict: # file name, relative to the project -> contents
     pictures.output_filename_template = "README_files/{cell_index}{extension}"
     text, found = MarkdownExporter(config=settings).from_filename(
         str(project_folder()/"nbs"/"index.ipynb"))
-    text = re.sub(r"\]\((\d\d_\w+\.ipynb|(?:api|lab)/\w+\.ipynb)", r"](nbs/\1", text)
+    text = re.sub(r"\]\(((?:\d\d_\w+|before_you_start|(?:api|cards|lab)/\w+)\.ipynb)",
+                  r"](nbs/\1", text)
     text = text.replace("](../", "](")
     text = text.replace("![svg](", "![Accuracy of each method, from nearest mean images upwards](")
     text = re.sub(r"\n{3,}", "\n\n", text).strip()

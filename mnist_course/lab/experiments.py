@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_start', 'odd_or_even', 'tiny_relu', 'pooled',
            'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'compiling', 'a_phase_two',
-           'b_learner', 'b_ten', 'd_net', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn',
-           'measure_ledger']
+           'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net', 'd_start',
+           'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn', 'measure_ledger']
 
 # %% ../../nbs/lab/experiments.ipynb #exp00003
 import copy, math, time
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from .. import clinic, models, numpy_net, resnet, speed
 from ..data import Batches, as_rows, hold_out, load_split, pooled_split, some_of
 from ..fetch import DataError, get_data
+from ..figures import fine_tune_rates
 from . import ledger, writeups
 from ..learner import Learner, LinearDecay, fit_learner
 from ..pixel_similarity import accuracy
@@ -203,15 +204,50 @@ def _one_step(model, xb, yb): # forward and backward, in the arithmetic that `sp
     if xb.device.type == "cuda": torch.cuda.synchronize()
 
 # %% ../../nbs/lab/experiments.ipynb #exp00019
+def _by_a(path, seed, net, lr, n_epochs, shuffle=False): # one of A's or B's Learner tables
+    x, y, xv, yv = path if isinstance(path, tuple) else threes_and_sevens(path)
+    g = torch.Generator().manual_seed(seed)
+    dls = Batches(x, y, batch_size(len(x)), shuffle, g), Batches(xv, yv, 4096)
+    rows = Learner(dls, net, mnist_loss, lr=lr, metrics=[batch_accuracy]).fit(n_epochs).rows
+    word = "mixed" if shuffle else "in_order"
+    found = {f"{word}_epoch_{k + 1}": row["batch_accuracy"] for k, row in enumerate(rows[:4])}
+    return found | {word: rows[-1]["batch_accuracy"], f"{word}_train_loss": rows[-1]["train_loss"],
+                    f"{word}_loss": rows[-1]["valid_loss"], "n_valid": len(yv)}
+
+# %% ../../nbs/lab/experiments.ipynb #exp0019a
 def a_phase_two(path, seed):
     "Write-up A's second phase from large weights, and with images in order."
     x, y, xv, yv = threes_and_sevens(path)
     large = fit_linear((x, y), (xv, yv), seed, n_epochs=10, std=1)
     torch.manual_seed(seed)
-    dls = Batches(x, y, batch_size(len(x))), Batches(xv, yv, 4096)
-    ordered = Learner(dls, nn.Linear(784, 1), mnist_loss, lr=1., metrics=[batch_accuracy]).fit(10)
-    return {"accuracy": large.final, "in_order": ordered.rows[-1]["batch_accuracy"],
-            "n_valid": len(yv)}
+    return {"accuracy": large.final, **_by_a(path, seed, nn.Linear(784, 1), 1., 10)}
+
+def a_phase_three(path, seed):
+    "Write-up A's third phase, with images in order and mixed."
+    found = {}
+    for shuffle in False, True:
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Linear(784, 32), nn.ReLU(), nn.Linear(32, 1))
+        found |= _by_a(path, seed, net, .1, 40, shuffle)
+    return found
+
+# %% ../../nbs/lab/experiments.ipynb #exp0019b
+def a_counts(path, seed):
+    "How many threes and sevens there are to train on."
+    labels = load_split(path, _parts(path)[0])[1]
+    return {"threes": int((labels == 3).sum()), "sevens": int((labels == 7).sum()),
+            "images": len(labels), "n_valid": math.inf}
+
+def a_start(path, seed):
+    "Accuracy of write-up A's first weights, before any training."
+    xv, yv = threes_and_sevens(path)[2:]
+    w, b = writeups.draws(seed, (784, 1), 1)
+    return {"accuracy": batch_accuracy(xv @ w + b, yv).item(), "n_valid": len(yv)}
+
+def a_resnet(path, seed):
+    "Write-up A's ResNet18, on the set that its figure is of."
+    run = writeups.fit_a_resnet(path, seed)
+    return {"accuracy": run.final, "loss": run.valid_loss[-1], "n_valid": run.n_valid}
 
 # %% ../../nbs/lab/experiments.ipynb #exp20001
 def b_learner(path, seed):
@@ -219,7 +255,12 @@ def b_learner(path, seed):
     train, valid = writeups.zeros_ones(path, seed)
     torch.manual_seed(seed)
     run = fit_learner(train, valid, nn.Linear(784, 1), 5, 1., seed)
-    return {"accuracy": run.final, "n_valid": run.n_valid}
+    torch.manual_seed(seed)
+    ones_first = train[1][:, 0].argsort(descending=True, stable=True)
+    parts = *(part[ones_first] for part in train), *valid
+    return {"accuracy": run.final, "epoch_1": run.accuracy[0], "epoch_3": run.accuracy[2],
+            "train_loss": run.loss[-1], "loss": run.valid_loss[-1],
+            **_by_a(parts, seed, nn.Linear(784, 1), 1., 5)}
 
 def b_ten(path, seed, decay=False, **settings):
     "Write-up B's 784-30-10, judged on held-out images and, as there, on its training images."
@@ -230,12 +271,50 @@ def b_ten(path, seed, decay=False, **settings):
     with torch.no_grad(): training = accuracy(run.model(as_rows(x)), y)
     return {"accuracy": run.final, "training": training, "n_valid": run.n_valid}
 
+# %% ../../nbs/lab/experiments.ipynb #80553a92
+def b_by_rates(path, seed, relu=True, n_epochs=10, constant=False):
+    "Write-up B's 784-30-10 by the whole of its `fine_tune(10, 0.1)`, or at 0.1 throughout."
+    some = some_of(*load_split(path, "training"), 42_000, seed)
+    x, y, *valid = hold_out(*some, seed=seed)
+    steps = math.ceil(len(x)/5)
+    rates = [.1]*steps*n_epochs if constant else fine_tune_rates(n_epochs, .1, steps)
+    run, training = writeups.fit_b((x, y), valid, rates, seed, relu)
+    return {"accuracy": run.final, "training": training[-1], "training_loss": run.loss[-1],
+            "training_epoch_1": training[0], "training_epoch_2": training[1],
+            "held_out_epoch_1": run.accuracy[0], "n_valid": run.n_valid}
+
 # %% ../../nbs/lab/experiments.ipynb #exp00020
 def d_net(path, seed, n_hidden=0, small=.01):
     "Write-up D's net from its own weights, and from small ones."
     x, y, *valid = threes_and_sevens(path)
     own, other = (writeups.fit_d((x, y), valid, seed, n_hidden, std) for std in (1., small))
-    return {"accuracy": own.final, "small_start": other.final, "n_valid": own.n_valid}
+    return {"accuracy": own.final, "small_start": other.final, "n_valid": own.n_valid,
+            "epoch_1": own.accuracy[0], "epoch_2": own.accuracy[1], "best": max(own.accuracy)}
+
+def d_start(path, seed):
+    "Write-up D's linear model before any training: accuracy, and loss of a batch of 256."
+    x, y, xv, yv = threes_and_sevens(path)
+    w, b = writeups.draws(seed, (784, 1), 1)
+    some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:256]
+    scores = x[some] @ w + b
+    return {"accuracy": batch_accuracy(xv @ w + b, yv).item(), "n_valid": len(yv),
+            "batch": batch_accuracy(scores, y[some]).item(),
+            "loss": mnist_loss(scores, y[some]).item()}
+
+def d_replay(path, seed):
+    "What of write-up D follows from its seed of 100: the largest weight, and scores 1 to 9."
+    largest, scores = writeups.d_replay(path)
+    return {"max_w": largest, "n_valid": math.inf, "images": len(scores),
+            **{f"prediction_{k}": scores[k].item() for k in range(1, 10)}}
+
+# %% ../../nbs/lab/experiments.ipynb #e18724d3
+def c_raw(path, seed, **settings):
+    "Write-up C's network on pixels from 0 to 255."
+    parts = pooled_split(path)
+    run = writeups.fit_raw_twin(parts["train"], parts["valid"], seed, **settings)
+    images, labels = parts["test"]
+    right = run.model.evaluate(images.flatten(1).float().numpy(), labels.numpy())
+    return {"valid": run.final, "accuracy": right, "n_valid": run.n_valid}
 
 # %% ../../nbs/lab/experiments.ipynb #exp20002
 def e_network(path, seed):
@@ -247,9 +326,9 @@ def e_network(path, seed):
             "overflow_float64": writeups.overflows_at(float64)}
 
 def e_nan(path, seed):
-    "The epoch of the first NaN; four if there is none in three."
-    return {"epoch": writeups.nan_epoch(load_split(path, "training"), 1.2, seed),
-            "n_valid": math.inf}
+    "In which of three epochs the loss comes to NaN, as shares of the runs; the rest never."
+    epoch = writeups.nan_epoch(load_split(path, "training"), 1.2, seed)
+    return {f"epoch_{k}": float(epoch == k) for k in (1, 2, 3)} | {"n_valid": math.inf}
 
 def e_cnn(path, seed):
     "A CNN of two layers in PyTorch."
@@ -390,18 +469,35 @@ _TABLE += [
     _E("speed.grey", one_epoch, "full", 3, _PLAIN, **_R),
     _E("speed.special", one_epoch, "full", 3, dict(dtype=torch.float32), **_R),
     _E("speed.large_batch", one_epoch, "full", 3, dict(bs=256, lr=.1), **_R),
+]
+
+# %% ../../nbs/lab/experiments.ipynb #5cdbca82
+_E_NET = dict(name="numpy_relu", lr=.01, decay=.95)
+_TABLE += [
+    _E("figures.a_counts", a_counts, "sample", 1, published="a.threes"),
+    _E("figures.a_start", a_start, "sample", 20, published="a.start"),
     _E("figures.a_phase_two", a_phase_two, "sample", 20, published="a.learner_table"),
+    _E("figures.a_phase_three", a_phase_three, "sample", 8, published="a.relu"),
     _E("figures.b_learner", b_learner, "full", 20, published="b.sgd"),
     _E("figures.b_ten", b_ten, "full", 20, published="b.ten_digits"),
     _E("figures.b_no_relu", b_ten, "full", 3, dict(relu=False), published="b.ten_digits"),
-    _E("figures.b_falling", b_ten, "full", 3, dict(decay=True), published="b.ten_digits"),
+    _E("figures.b_fine_tune", b_by_rates, "full", 3, published="b.ten_digits"),
+    _E("figures.d_replay", d_replay, "sample", 1, published="d.max_w"),
+    _E("figures.d_start", d_start, "tiny", 20, published="d.linear_start"),
     _E("figures.d_linear", d_net, "tiny", 20, published="d.linear"),
     _E("figures.d_relu", d_net, "tiny", 20, dict(n_hidden=30, small=0), published="d.relu"),
     _E("figures.e_network", e_network, "full", 1, published="e.parameters"),
-    _E("figures.e_decay", _M, "full", 5, dict(name="numpy_relu", lr=.01, decay=.95),
-       published="e.test"),
+    _E("figures.e_decay", _M, "full", 5, _E_NET, published="e.test"),
     _E("figures.e_nan", e_nan, "full", 20, published="e.nan_epoch"),
     _E("figures.e_cnn", e_cnn, "full", 3, published="e.cnn"),
+]
+
+# %% ../../nbs/lab/experiments.ipynb #98a2d155
+def _raw(key, lr, pool, **settings): # pixels from 0 to 255; kin share their spread
+    return _E(f"figures.{key}", c_raw, "full", 3, dict(lr=lr, **settings), pool=pool,
+              published="c.validation")
+_TABLE += [
+    _raw("c_raw_fault_slow", .1, "c_raw_fault"), _raw("c_raw_fault", .5, "c_raw_fault"),
 ]
 EXPERIMENTS = {e.key: e for e in _TABLE}
 
