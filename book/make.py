@@ -37,7 +37,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
     rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
             ("CONTRIBUTING.md", "contributing.md")]
-    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons,
+    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
+            "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
             "Tools": below("api"),
             "Laboratory": below("lab"),
