@@ -146,7 +146,7 @@ def prepare_notebook(source: Path) -> str:
             cell["source"] = prepare_prose(levels("".join(cell["source"])), source)
             cells.append(cell)
         elif cell["cell_type"] == "code" and prepare_code(cell, source): cells.append(cell)
-    if source.name[:2].isdigit(): # the title says which lesson it is
+    if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
         cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
     if source.name == "index.ipynb":
         cells.append({"cell_type": "markdown", "id": "contents", "metadata": {},
