@@ -270,7 +270,10 @@ def _check_dtype(name, value):
                          "digits of the loss.")
 
 # %% ../nbs/api/gradcheck.ipynb #d958e1f2
-def _check_names(params, claims):
+def _check_names(loss, params, claims):
+    if not callable(loss) or not isinstance(params, Mapping) or not isinstance(claims, Mapping):
+        raise TypeError("A check takes a function, then two dicts: give the loss without calling "
+                        "it, and parameters and claims by name.")
     if set(params) != set(claims):
         raise ValueError(f"Parameters are {sorted(params)} and claims {sorted(claims)}: "
                          "give one claim for each parameter, under the same name.")
@@ -299,10 +302,7 @@ def check_gradients(
 )->GradientReport:     # `ok`, `worst`, `entries`; prints as a table
     "Compare claimed gradients with measured ones; a `ValueError` if they cannot be compared."
     n_entries, rtol = count(n_entries, "n_entries"), share(rtol, "rtol")
-    if not callable(loss) or not isinstance(params, Mapping) or not isinstance(claims, Mapping):
-        raise TypeError("A check takes a function, then two dicts: give the loss without calling "
-                        "it, and parameters and claims by name.")
-    _check_names(params, claims)
+    _check_names(loss, params, claims)
     for name, value in params.items():
         _check_shape(name, value, claims[name])
         _check_dtype(name, value)
