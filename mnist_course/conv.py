@@ -402,10 +402,11 @@ def _check_maps(net, x, labels):
         raise ValueError("The images hold NaN or infinite numbers: remove them.")
     return x, None if labels is None else checks.label_array(labels, len(x), net.n_out)
 
-def _check_settings(net, n_epochs, lr, bs, shift):
-    for n, what in ((n_epochs, "n_epochs"), (bs, "bs")): checks.count(n, what)
-    checks.rate(lr)
+def _sound(net, x, labels, valid, n_epochs, lr, bs, shift): # what `fit` takes, or a `ValueError`
+    valid = valid and _check_maps(net, *checks.two(valid, "images and labels"))
     checks.count(shift, "shift", 0, net.size)
+    n_epochs, bs = checks.count(n_epochs, "n_epochs"), checks.count(bs, "bs")
+    return *_check_maps(net, x, labels), valid, n_epochs, checks.rate(lr), bs
 
 # %% ../nbs/09_convolution.ipynb #29f83fb3
 @patch
@@ -421,9 +422,7 @@ def fit(self:CNN,
     valid:tuple=None,    # images (n, size, size, 1) and labels to judge by after each epoch
 )->Trained:              # its model is the network itself
     "Train by mini-batches; a `FloatingPointError` when the loss is no number any more."
-    x, labels = _check_maps(self, x, labels)
-    valid = valid and _check_maps(self, *checks.two(valid, "images and labels"))
-    _check_settings(self, n_epochs, lr, bs, shift)
+    x, labels, valid, n_epochs, lr, bs = _sound(self, x, labels, valid, n_epochs, lr, bs, shift)
     rng, step = rng or np.random.default_rng(), optimizer(self.parameters())
     trained = Trained(self, n_valid=len(valid[1]) if valid else 0)
     rates = lr*np.linspace(1, 0, n_epochs*-(-len(x)//bs), endpoint=False)
