@@ -39,6 +39,7 @@ def rate(
         raise ValueError(f"{what} is a learning rate, a number {low} to a million, not {lr!r}.")
     return float(lr)
 
+# %% ../nbs/api/checks.ipynb #chk0014a
 def number(
     x,          # what was given
     what:str,   # its name
@@ -50,6 +51,7 @@ def number(
         raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {x!r}.")
     return float(x)
 
+# %% ../nbs/api/checks.ipynb #chk0014b
 def share(
     x,        # what was given
     what:str, # its name
@@ -524,9 +526,10 @@ def array(
 def fits(
     xb, # rows, a tensor, (bs, n_in)
     w,  # weights, a tensor, (n_in, n_out)
-    b,  # bias, a tensor, (n_out,) or (1,)
+    b,  # bias, a tensor, (n_out,) or (1,), or a plain number
 )->None:
     "Rows, weights and a bias that go together; anything else is a `ValueError`."
+    if isinstance(b, Real): b = w.new_full((1,), b) if hasattr(w, "new_full") else b
     shapes = [tuple(getattr(t, "shape", ())) for t in (xb, w, b)]
     x_shape, w_shape, b_shape = shapes
     good = len(x_shape) == len(w_shape) == 2 and len(b_shape) == 1 and x_shape[1] == w_shape[0]

@@ -298,6 +298,7 @@ def _takes_more(method): # does its recipe hand on what it does not know?
     kinds = [p.kind for p in signature(method.recipe).parameters.values()]
     return Parameter.VAR_KEYWORD in kinds
 
+# %% ../nbs/api/models.ipynb #m0d0028a
 def _check_settings(name, method, settings): # wrong ones are a `ValueError`, before any training
     known = _settings_of(method)
     for key, value in settings.items():
@@ -311,6 +312,7 @@ def _check_settings(name, method, settings): # wrong ones are a `ValueError`, be
         elif isinstance(like, int): checks.count(value, key, int(key != "n_hidden"))
         elif like is None and value is not None: checks.count(value, key)
 
+# %% ../nbs/api/models.ipynb #m0d0028b
 def make(
     name:str,        # a key of `METHODS`
     seed:int=0,      # for everything that is random

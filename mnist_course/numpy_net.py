@@ -29,18 +29,21 @@ def as_rows(
     rows /= 255         # in place: one copy, not two
     return rows
 
+# %% ../nbs/08_backprop_numpy.ipynb #a87b1600
+def _must_be_layer(n_in, n_out, rng): # sizes of 1 or more, and something that draws
+    for n in (n_in, n_out): checks.count(n, "the size of a layer")
+    checks.has(rng, "rng", "standard_normal")
+
 # %% ../nbs/08_backprop_numpy.ipynb #a87b16aa
 class Linear:
     "Weighted sums: each output is a sum of all inputs, times weights, plus a bias."
     def __init__(self,
-        n_in:int,               # inputs
-        n_out:int,              # outputs
+        n_in:int, n_out:int,    # how many inputs and outputs
         rng:np.random.Generator, # draws the weights
         dtype=np.float32,       # of all numbers
         gain:float=2.,          # variance of a weight, times n_in; 2 is He et al.'s for ReLU
     ):
-        for n in (n_in, n_out): checks.count(n, "the size of a layer")
-        checks.has(rng, "rng", "standard_normal")
+        _must_be_layer(n_in, n_out, rng)
         self.w = (rng.standard_normal((n_in, n_out))*np.sqrt(gain/n_in)).astype(dtype)
         self.b = np.zeros(n_out, dtype)
         self.dw, self.db = np.zeros_like(self.w), np.zeros_like(self.b)
@@ -295,6 +298,12 @@ def _check_data(net, x, labels):
     x = checks.row_array(x, net.sizes[0], net.dtype)
     return x, checks.label_array(labels, len(x), net.sizes[-1])
 
+# %% ../nbs/08_backprop_numpy.ipynb #1a190c00
+def _must_be_number(loss, epoch, lr):
+    if not np.isfinite(loss):
+        raise FloatingPointError(f"The loss became {loss} in epoch {epoch + 1} at learning "
+                                 f"rate {lr:g}: lower it.")
+
 # %% ../nbs/08_backprop_numpy.ipynb #1a190cda
 @patch
 def fit(self:MLP,
@@ -316,9 +325,7 @@ def fit(self:MLP,
     with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore"):
         for epoch in range(checks.count(n_epochs, "n_epochs")):
             loss = self.train_epoch(x, labels, lr*decay**epoch, bs, rng)
-            if not np.isfinite(loss):
-                raise FloatingPointError(f"The loss became {loss} in epoch {epoch + 1} at learning "
-                                         f"rate {lr:g}: lower it.")
+            _must_be_number(loss, epoch, lr)
             trained.loss.append(loss)
             if valid: trained.accuracy.append(self.evaluate(*valid))
     return trained

@@ -274,8 +274,7 @@ def _must_fit(model, images, labels, bs, dtype):
 # %% ../nbs/12_speed.ipynb #04152e24
 def train(
     model:nn.Module,  # normalised images (bs, 1, h, w) -> scores (bs, c); trained in place
-    images:Tensor,    # uint8, (n, h, w), all of them in memory
-    labels:Tensor,    # int64, (n,), from 0 to c-1
+    images:Tensor, labels:Tensor, # uint8 (n, h, w), in memory; int64 (n,), from 0 to c-1
     epochs:float=1,   # times through the images; may be a fraction
     bs:int=128,       # images in a batch; what is left over at the end of an epoch is dropped
     lr:float=.2,      # the highest learning rate
@@ -285,8 +284,7 @@ def train(
     augment:Callable=None, # (images, generator) -> images, such as `shift`
     plain:int=0,      # so many last epochs without `augment`
     seed:int=0,       # for order and distortions (the model's weights are the caller's)
-    device:str=None,  # such as "cpu"; a GPU if there is one
-    dtype:torch.dtype=None, # of the arithmetic: float32 or bfloat16; the faster if not given
+    device:str=None, dtype:torch.dtype=None, # float32 or bfloat16; the faster if not given
     special:bool=True, # use `specialised` and channels last
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
