@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from mnist_course import checks, gradcheck, plots
+from mnist_course import checks, data, gradcheck, numpy_net, plots, python_net
+from mnist_course.data import Batches, hold_out, some_of
+from mnist_course.lab import ledger, published, results
+from mnist_course.lab.experiments import EXPERIMENTS
 from mnist_course.learner import make_dls
-from mnist_course.optim import BasicOptim
-from mnist_course.sgd import batch_accuracy
+from mnist_course.models import METHODS, make
+from mnist_course.numpy_net import fit_digits, fit_twin
+from mnist_course.optim import BasicOptim, fit_basic_optim, train_epoch_with
+from mnist_course.relu_net import fit_odd
+from mnist_course.resnet import tower
+from mnist_course.sgd import batch_accuracy, fit_linear
+from mnist_course.swap import swap
+from mnist_course.ten_digits import fit_mlp, fit_small_batches, fit_ten
 
 # --- optim, sgd ---
 
@@ -177,3 +186,184 @@ def test_a_grid_has_eight_images_in_a_row_of_about_an_inch_each(shown):
     assert 8 <= grid.get_size_inches()[0] <= 9 and 4 <= pair.get_size_inches()[0] <= 4.5
     assert 2 <= grid.get_size_inches()[1] <= 2.5 and 2 < pair.get_size_inches()[1] <= 3
     assert [ax.get_title() for ax in grid.axes + pair.axes] == [""]*16 + ["a", "b"]
+
+# --- recipes ---
+
+def labelled(n, size=28):
+    g = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (n, size, size), generator=g, dtype=torch.uint8)
+    return images, torch.randint(0, 10, (n,), generator=g)
+
+
+def binary(n):
+    x, y = labelled(n, 4)
+    return x.flatten(1).float()/255, (y % 2).float()[:, None]
+
+
+def linear(n_out):
+    torch.manual_seed(3)
+    return torch.nn.Linear(784, n_out)
+
+
+@pytest.mark.parametrize("fit, train, told", [
+    (fit_linear, binary(70), dict(seed=0, n_epochs=20, lr=1., std=.01, bs=7, shuffle=True)),
+    (fit_basic_optim, binary(70), dict(seed=0, n_epochs=10, lr=1.)),
+    (lambda *a, **k: fit_odd(*a, None, linear(1), **k), labelled(70), dict(n_epochs=5, seed=0)),
+    (lambda *a, **k: fit_ten(*a, None, linear(10), **k), labelled(70),
+     dict(n_epochs=10, lr=.2, bs=64, seed=0)),
+    (fit_small_batches, labelled(11), dict(seed=0, relu=True, n_epochs=10)),
+    (fit_mlp, labelled(70), dict(seed=0, n_epochs=10)),
+    (fit_twin, labelled(70), dict(seed=0, lr=.5)),
+    (fit_digits, labelled(70), dict(seed=0, n_epochs=30, lr=.3, decay=.9, activation="relu"))],
+    ids="linear basic_optim odd ten small_batches mlp twin digits".split())
+def test_a_recipe_that_is_told_nothing_uses_what_its_page_names(fit, train, told):
+    once, again = fit(train), fit(train, **told)
+    assert len(once.loss) == len(again.loss) > 0 and once.loss == again.loss
+    assert (once.accuracy, once.n_valid) == ([], 0)
+
+
+def test_the_network_in_numpy_takes_one_epoch_of_batches_of_64_unless_told():
+    x, y = numpy_net.as_rows(labelled(130)[0].numpy()), labelled(130)[1].numpy()
+    def loss(**told):
+        net = numpy_net.MLP((784, 3, 10), rng=np.random.default_rng(0))
+        return net.fit(x, y, rng=np.random.default_rng(1), **told).loss
+    assert loss() == loss(n_epochs=1, lr=.1, bs=64, decay=1.)
+
+
+def test_the_network_in_python_takes_batches_of_32_and_says_nothing_unless_told(capsys):
+    rng = random.Random(0)
+    rows, labels = [[rng.random() for _ in range(3)] for _ in range(70)], [0, 1]*35
+    def weights(**told):
+        net = python_net.Network((3, 2), random.Random(1))
+        return net.fit(rows, labels, 2, .1, rng=random.Random(2), **told).model.weights
+    assert weights() == weights(bs=32, report=0) != weights(bs=33)
+    assert capsys.readouterr().out == ""
+    weights(bs=35, report=2)
+    assert capsys.readouterr().out.count("batch 2: loss") == 2
+
+
+def test_ten_thousand_blocks_are_enough():
+    with pytest.raises(ValueError, match="n_blocks"): tower(10_001, c=1)
+    assert len(tower(0, c=1)) == 7
+
+
+# --- data ---
+
+def same(ours, theirs): return all(a.equal(b) for a, b in zip(ours, theirs, strict=True))
+
+
+def test_a_split_without_a_seed_is_that_of_seed_1337_and_a_draw_that_of_seed_0():
+    images, labels = labelled(40, 2)
+    assert same(hold_out(images, labels), hold_out(images, labels, .2, 1337))
+    assert not same(hold_out(images, labels), hold_out(images, labels, .2, 1336))
+    assert same(some_of(images, labels, 9), some_of(images, labels, 9, 0))
+
+
+def test_both_parts_are_pooled_and_split_seven_to_one_to_two(monkeypatch):
+    parts = {"training": labelled(160, 2), "testing": labelled(40, 2)}
+    monkeypatch.setattr(data, "load_split", lambda path, part: parts[part])
+    once, again, other = (data.pooled_split("", *seed) for seed in ((), (1337,), (1336,)))
+    assert same(once["test"], again["test"]) and not same(once["test"], other["test"])
+    assert [len(once[part][1]) for part in ("train", "valid", "test")] == [140, 20, 40]
+
+
+def test_what_does_not_go_together_is_called_by_its_name():
+    images, labels = labelled(4, 2)
+    for call in (lambda: hold_out(images, labels[:3]), lambda: some_of(images, labels[:3], 1)):
+        with pytest.raises(ValueError, match=r"Images are .* and labels"): call()
+    with pytest.raises(ValueError, match=r"Inputs are .* and targets"): Batches(images, labels[:3])
+    with pytest.raises(ValueError, match="bs"): Batches(images, labels, 0)
+    with pytest.raises(ValueError, match="the number held out"): hold_out(images, labels, .01)
+    with pytest.raises(ValueError, match="the number of images"):
+        train_epoch_with(linear(1), BasicOptim([torch.ones(1)], 1.), [])
+    with pytest.raises((TypeError, ValueError), match="opt.*step"):
+        train_epoch_with(linear(1), SimpleNamespace(zero_grad=print), [])
+    with pytest.raises((TypeError, ValueError), match="opt.*zero_grad"):
+        train_epoch_with(linear(1), SimpleNamespace(step=print), [])
+
+
+# --- models ---
+
+def test_a_models_settings_are_listed_and_checked_by_name():
+    model = make("mlp", n_epochs=3)
+    assert repr(model) == "make('mlp', seed=0, n_epochs=3)"
+    assert repr(make("linear_learner", 2)) == "make('linear_learner', seed=2, n_epochs=10, lr=1.0)"
+    assert make("nearest_mean_l1", norm="l2").settings == {"norm": "l2"}
+    with pytest.raises(ValueError, match="norm"): make("nearest_mean_l1", norm="l3")
+    with pytest.raises(ValueError, match="bs"): make("linear_sgd", bs=0)
+    assert make("linear_sgd", bs=None).settings == {"bs": None}
+    assert make("relu_learner", n_hidden=0).settings["n_hidden"] == 0
+    assert make("resnet18_long").settings == {"epochs": 4}
+    assert make("linear_learner").settings == {"n_epochs": 10, "lr": 1.}
+
+
+def test_every_method_says_what_it_is_and_where_it_is_from():
+    assert all(len(what.split()) > 4 and "lesson " in what for what in METHODS.values())
+
+
+# --- published, results ---
+
+def figure(printed, where="p. 1"):
+    return published.Published("a.b", printed, .972, "accuracy", where, "", "", "")
+
+
+@pytest.mark.parametrize("printed, decimals", [
+    ("97.2%", 3), ("0.972", 3), ("~0.97", 2), ("≈97%", 2), ("12", 0), ("1.50 s", 2),
+    ("97.25 %", 4)])
+def test_the_printed_form_fixes_its_decimals(printed, decimals):
+    assert figure(printed).decimals == decimals
+
+
+def test_an_error_rate_is_said_to_be_one():
+    assert figure("2.8", "cell 3, an error rate").shown == "2.8 (error, %)"
+    assert figure("97.2%").shown == "97.2%"
+    with pytest.raises(AttributeError): figure("97.2%").value = 1
+
+
+def test_a_published_figure_is_there_once_and_its_line_is_named(tmp_path):
+    head = "key,printed,value,kind,where,task,images,split"
+    file = tmp_path/"published.csv"
+    row = "a.b,≈97%,.97,accuracy,p. 1,,,"
+    file.write_text(f"{head}\n{row}\n", encoding="utf-8")
+    assert published.read(file) == {"a.b": published.Published(
+        "a.b", "≈97%", .97, "accuracy", "p. 1", "", "", "")}
+    file.write_text(f"{head}\n{row}\n{row}\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 3: a.b again"): published.read(file)
+    file.write_text(f"{head}\n{row}\n,,.97,accuracy,p. 1,,,\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="line 3: fill in key and printed"): published.read(file)
+
+
+def test_the_results_of_a_run_stand_beside_the_ledgers(capsys):
+    known = ledger.load("mnist")
+    rows = results.results(known, {})
+    assert list(rows[0]) == ["method", "what it adds", "this run", "ledger", "published",
+                             "seconds", "data"]
+    assert "this run" not in results.results(known)[0]
+    assert {row["this run"] for row in rows} == {""}
+    (first, *_), (second, *_) = (results.results(known, run) for run in (
+        {}, {f"{next(k for k, e in EXPERIMENTS.items() if e.row)}.accuracy": .12345}))
+    assert (first["this run"], second["this run"]) == ("", "12.35%")
+    results.print_results(known, {})
+    title, _, head, line, *_ = capsys.readouterr().out.splitlines()
+    assert title == "Results, on MNIST" and line.startswith(rows[0]["method"])
+    assert [head.find(name) for name in rows[0]] == sorted(head.find(name) for name in rows[0])
+    assert head.index("what it adds") == line.index(rows[0]["what it adds"])
+    results.print_results(ledger.Ledger("standin", {}))
+    said = capsys.readouterr().out
+    assert "STAND-IN" in said and "make ledger" in said
+
+
+# --- swap ---
+
+N_WEIGHTS = {"sgd.linear": 21, "optim.BasicOptim": 21, "learner.one_batch": 111,
+             "ten_digits.softmax": 630, "python_net.backward": 83, "numpy_net.Linear": 515,
+             "resnet.Block": 1014}
+
+
+@pytest.mark.parametrize("part, n", N_WEIGHTS.items())
+def test_a_machine_with_the_courses_own_part_has_so_many_weights(part, n):
+    module, _, name = part.partition(".")
+    theirs = sys.modules[f"mnist_course.{module}"]
+    own = theirs.Learner.one_batch if name == "one_batch" else getattr(theirs, name)
+    said = swap(part, own, steps=3)
+    assert said.passed and f"3 steps with yours in place give the same {n} weights" in str(said)
