@@ -7,8 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from mnist_course import checks, data, gradcheck, numpy_net, plots, python_net
+from mnist_course import checks, data, formats, gradcheck, numpy_net, plots, python_net
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.lab import ledger, published, results
@@ -459,3 +460,89 @@ def test_a_single_seed_has_no_spread_and_an_accuracy_its_own_steps():
     assert summarise([.5], .01).bounds() == (.47, .53)
     two = summarise([.4, .6])
     assert two.bounds() == two.bounds(.999) != two.bounds(.99)
+
+# --- formats ---
+
+def test_a_table_has_784_named_pixels_and_grey_values(tmp_path):
+    images, labels = labelled(3)
+    file = tmp_path/"a.csv"
+    formats.write_csv(file, images, labels)
+    head, *lines = file.read_text(encoding="utf-8").splitlines()
+    assert head.split(",") == ["label", *(f"pixel{i}" for i in range(784))] and len(lines) == 3
+    assert same(formats.read(file), (images, labels))
+    for damage, words in [((head.replace(",pixel9,", ",", 1), *lines), "784 columns: give 784"),
+                          ((head, *lines[:2], lines[2][:-1] + "x"), "line 4, column pixel783"),
+                          ((head, lines[0], "256" + lines[1][1:]), "line 3, column label: 256"),
+                          ((head, "-1" + lines[0][1:]), "line 2, column label: -1")]:
+        file.write_text("\n".join(damage) + "\n", encoding="utf-8")
+        with pytest.raises(formats.FormatError, match=words): formats.read(file)
+    with pytest.raises(ValueError, match="28, 28"): formats.write_csv(file, images[:, :, :27])
+
+
+def test_an_idx_file_is_read_whole_or_refused(tmp_path):
+    images, labels = labelled(3, 4)
+    for end in "", ".gz":
+        file = tmp_path/f"t10k-images-idx3-ubyte{end}"
+        formats.write_idx(file, images)
+        formats.write_idx(tmp_path/f"t10k-labels-idx1-ubyte{end}", labels)
+        assert same(formats.read(file), (images, labels))
+        assert same(formats.read(tmp_path, "test"), (images, labels))
+        for other in tmp_path.iterdir(): other.unlink()
+    formats.write_idx(file := tmp_path/"a", labels)
+    assert formats.read_idx(file).equal(labels.to(torch.uint8))
+    whole = file.read_bytes()
+    for damaged, words in [(whole[:-1], "says 3 = 3 values and holds 2"), (b"", "nothing"),
+                           (whole[:3] + b"\0" + whole[4:], "begins with 00 00 08 00"),
+                           (whole[:3] + b"\5" + whole[4:], "begins with 00 00 08 05"),
+                           (b"\x1f" + whole[1:], "begins with 1f 00")]:
+        file.write_bytes(damaged)
+        with pytest.raises(formats.FormatError, match=words): formats.read_idx(file)
+    with pytest.raises(formats.FormatError, match="cannot be read"): formats.read_idx(tmp_path)
+    for wrong in (images.float(), torch.tensor([-1]), torch.tensor([256]), images[None]):
+        with pytest.raises(ValueError, match="0 to 255"): formats.write_idx(file, wrong)
+    formats.write_idx(file, torch.tensor([0, 255]))
+    assert formats.read_idx(file).tolist() == [0, 255]
+
+
+def test_what_unfolds_without_end_is_refused(tmp_path, monkeypatch):
+    file = tmp_path/"a.gz"
+    formats.write_idx(file, torch.zeros(5000, dtype=torch.uint8))
+    assert formats._LIMIT == 2**30 and len(formats.read_idx(file)) == 5000
+    monkeypatch.setattr(formats, "_LIMIT", 4000)
+    with pytest.raises(formats.FormatError, match="more than 4000 bytes"): formats.read_idx(file)
+
+
+def test_folders_of_classes_are_read_by_number_or_by_name(tmp_path):
+    for part, names in [("train", "10 2"), ("valid", "cat dog")]:
+        for i, name in enumerate(names.split()):
+            (tmp_path/part/name).mkdir(parents=True)
+            Image.new("RGB", (3, 2), (90 + i,)*3).save(tmp_path/part/name/f"{i}.png")
+    (tmp_path/"valid"/"empty").mkdir()
+    x, y = formats.read(tmp_path)
+    assert x.tolist() == [[[90]*3]*2, [[91]*3]*2] and y.tolist() == [10, 2]
+    assert formats.read(tmp_path, "test")[1].tolist() == [0, 1]
+    assert formats.class_names(tmp_path/"train") == ["2", "10"]
+    x, y = formats.read_folder(tmp_path/"valid"/"dog")
+    assert x.shape == (1, 2, 3) and y is None
+    with pytest.raises(formats.FormatError, match="holds no images"):
+        formats.read_folder(tmp_path/"valid"/"empty")
+
+
+def test_of_two_parts_in_one_archive_the_named_one_is_read(tmp_path):
+    (a, b), (c, d) = labelled(3, 4), labelled(2, 4)
+    np.savez(tmp_path/"two.npz", x_train=a, y_train=b, x_test=c, y_test=d)
+    assert same(formats.read(tmp_path/"two.npz"), (a, b))
+    assert same(formats.read(tmp_path/"two.npz", "test"), (c, d))
+    np.savez(tmp_path/"one.npz", x=a, y=b, more=c)
+    assert same(formats.read(tmp_path/"one.npz", "test"), (a, b))
+    np.savez(tmp_path/"none.npz", pictures=a)
+    with pytest.raises(formats.FormatError, match="holds pictures"):
+        formats.read(tmp_path/"none.npz")
+
+
+def test_openmls_sets_of_784_grey_values_are_read(monkeypatch):
+    images, labels = labelled(3)
+    def fetch(name, version, return_X_y, as_frame, parser):
+        return images.flatten(1).double().numpy(), np.array([str(k) for k in labels.tolist()])
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
+    assert same(formats.read_openml(), (images, labels))
