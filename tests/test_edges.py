@@ -1,6 +1,7 @@
 "Behaviour at the edges, each found by a planted fault that no check noticed (`mutants.py`)."
 import random
 import sys
+import threading
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -9,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_course import checks, data, formats, gradcheck, numpy_net, plots, python_net
+from mnist_course import checks, data, exercises, formats, gradcheck, numpy_net, plots, python_net
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.lab import ledger, published, results
@@ -546,3 +547,107 @@ def test_openmls_sets_of_784_grey_values_are_read(monkeypatch):
         return images.flatten(1).double().numpy(), np.array([str(k) for k in labels.tolist()])
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     assert same(formats.read_openml(), (images, labels))
+
+# --- exercises ---
+
+@pytest.fixture
+def mean(monkeypatch, tmp_path):
+    "An exercise of its own, whose progress goes to a file of its own."
+    monkeypatch.setenv("MNIST_COURSE_PROGRESS", str(tmp_path/"progress.jsonl"))
+    monkeypatch.setattr(exercises, "_KNOWN", dict(exercises._KNOWN))
+    made = exercises.Exercise("02.98", "The mean", ("Add them up.", "Divide.", "By n."),
+                              lambda rng: [([1., 3.],), ([rng.random() for _ in range(5)],)])
+    made.answer = mean_of
+    made.twins += [("this is the sum", sum), ("this is the largest", max), ("the least", min)]
+    return made
+
+
+def mean_of(values): return sum(values)/len(values)
+
+
+@pytest.mark.parametrize("mine, theirs, words", [
+    ([1, 2], [1, 3], "1 of 2 values differ"), (1, 2, "The value differs"),
+    ([[1, 2], [3]], [[1, 2], [4]], "1 of 3 values differ"), ([1], [[1]], "The shape is (1,)"),
+    ([[1, 2], [3]], [[1], [2]], "(2,), and (2, 1)"), ([[1], [2, 3]], [[1, 2], [3, 4, 5]], "are 3"),
+    ({"a": 1}, {"a": 2}, "The value differs"), ({"a": 1}, {"b": 1}, "The value differs")])
+def test_in_what_results_differ(mine, theirs, words):
+    found = exercises.differs(mine, theirs)
+    assert words in found and exercises.differs(mine, mine) is None
+
+
+def test_what_is_marked_is_said_in_words_and_kept(mean, capsys):
+    def told(answer): return exercises.check("02.98", answer)
+    assert "not attempted yet" in told(...).text and not told(...).attempted
+    assert not told(lambda values: {"a": None}).attempted
+    assert "this is float 2.5. Give the function" in told(2.5).text
+    by_sum = told(sum)
+    assert by_sum.mistake == "this is the sum" and "not yet. this is the sum." in by_sum.text
+    assert dict(by_sum.rows) == {"given": "values = [1.0, 3.0]", "yours": "4.0", "expected": "2.0"}
+    def empties(values):
+        result = mean_of(values)
+        values.clear()
+        return result
+    assert told(empties).text.endswith("It changes what it is given: values.")
+    def fails(values): return values[len(values)]
+    raised = told(fails)
+    assert "It raises IndexError in line " in raised.text and "`def fails(values)" in raised.text
+    assert list(dict(raised.rows)) == ["given", "expected"]
+    assert exercises.hint("02.98").text == "Hint 1 of 3 to 02.98: Add them up. There is another."
+    exercises.hint("02.98")
+    assert exercises.hint("02.98").text.endswith('there is solution("02.98").')
+    assert 'solution("02.98", show=True)' in exercises.solution("02.98").text
+    assert told(mean_of).text == "02.98 The mean: right. Tried on 2 inputs."
+    told(sum)                                                # after it has passed: not counted
+    assert "02.98 The mean: passed, 5 tries, 3 hints" in exercises.progress().text
+    assert "passed, 5 tries" in capsys.readouterr().out
+    assert repr(exercises.Page("as it is")) == "as it is"
+    assert exercises.solution("02.98").text == "def mean_of(values): return sum(values)/len(values)"
+
+
+def test_the_mark_has_a_colour_and_short_numbers(mean):
+    right, wrong, nothing = (exercises.judge(mean, a) for a in (mean_of, sum, None))
+    for mark, colour in (right, "#2a7d2a"), (wrong, "#b35900"), (nothing, "#666"):
+        assert f"solid {colour};" in mark._repr_html_()
+    assert "<th style='text-align:left'>yours</th>" in wrong._repr_html_()
+    assert "<table>" not in right._repr_html_()
+    assert exercises._brief({"a": [1/3, 2], "b": "c"}) == "{'a': [0.333333, 2], 'b': 'c'}"
+    assert exercises._brief(torch.zeros(2, 1)) == "(2, 1), [[0.0], [0.0]]"
+
+
+def test_an_answer_in_a_thread_is_stopped_too(mean):
+    found = []
+    def endless(values):
+        while True: pass
+    def marked(): found.extend([exercises.judge(mean, endless, .1), exercises.judge(mean, mean_of)])
+    thread = threading.Thread(target=marked)
+    thread.start()
+    thread.join()
+    assert "stopped after 0.1 seconds" in found[0].text and found[1].passed
+    assert dict(found[0].rows) == {"on": "values = [1.0, 3.0]"}
+
+
+def test_an_exercise_is_proven_or_the_words_say_why_not(mean):
+    assert exercises.starter(mean) == "def mean_of(values):\n    ..."
+    assert exercises.prove(mean) == "02.98 The mean: the solution and 3 mistakes are told apart"
+    value = exercises.Exercise("02.97", "A number", ("Think.", "Compute."))
+    exercises.is_value(value, 3, {"one too many": 4})
+    assert exercises.starter(value) == "answer_02_97 = ..."
+    assert exercises.prove(value).endswith("the solution and 1 mistakes are told apart")
+    for field, damage, words in [("begin", "def mean_of(values): return 1", "counts as tried"),
+                                 ("twins", [("right", mean_of)]*3, "'right' passes"),
+                                 ("twins", [("a", sum), ("b", sum)], "'a' is told as None"),
+                                 ("twins", [("a", sum)], "has 1 twins")]:
+        kept = getattr(mean, field)
+        setattr(mean, field, damage)
+        with pytest.raises(AssertionError, match=words): exercises.prove(mean)
+        setattr(mean, field, kept)
+
+
+def test_progress_is_kept_where_the_user_keeps_data_unless_a_file_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("MNIST_COURSE_PROGRESS", "")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    file = exercises.progress_file()
+    assert file.parts[-2:] == ("mnist_course", "progress.jsonl") or sys.platform != "linux"
+    monkeypatch.setenv("MNIST_COURSE_PROGRESS", "~/here.jsonl")
+    assert exercises.progress_file().name == "here.jsonl"
+    assert "~" not in str(exercises.progress_file())
