@@ -1,6 +1,9 @@
 "Behaviour at the edges, each found by a planted fault that no check noticed (`mutants.py`)."
+import os
 import random
+import re
 import sys
+import tarfile
 import threading
 from types import SimpleNamespace
 
@@ -10,7 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_course import checks, data, exercises, formats, gradcheck, numpy_net, plots, python_net
+from mnist_course import (checks, cli, data, exercises, formats, gradcheck, numpy_net, plots,
+                          python_net)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.lab import ledger, published, results
@@ -651,3 +655,80 @@ def test_progress_is_kept_where_the_user_keeps_data_unless_a_file_is_named(monke
     monkeypatch.setenv("MNIST_COURSE_PROGRESS", "~/here.jsonl")
     assert exercises.progress_file().name == "here.jsonl"
     assert "~" not in str(exercises.progress_file())
+
+# --- cli ---
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    "A clone of the course with two lessons that are not run, and data that are not fetched."
+    (tmp_path/"settings.ini").write_text("[DEFAULT]\nlib_name = mnist_course\n", encoding="utf-8")
+    (tmp_path/"nbs").mkdir()
+    for name in "00_data", "01_pixel": (tmp_path/"nbs"/f"{name}.ipynb").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "get_data", lambda name, source=None: tmp_path/name)
+    monkeypatch.setattr(cli, "source_of", lambda path: "mnist")
+    monkeypatch.setattr(cli.warnings, "showwarning", cli.warnings.showwarning)
+    for name in "MNIST_COURSE_DATA", "MNIST_COURSE_RESULTS": monkeypatch.setenv(name, "before")
+    return tmp_path
+
+
+def test_the_command_says_what_it_does_and_how_it_went(clone, monkeypatch, capsys):
+    def main(*words): return cli.main(list(words)), *capsys.readouterr()
+    code, out, _ = main("data")
+    assert code == 0 and out.splitlines() == [
+        f"{name:7} {'MNIST':20} {clone/name}" for name in ("tiny", "sample", "full")]
+    code, out, _ = main("methods")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()] == list(METHODS)
+    assert out.splitlines()[0] == f"{'nearest_mean_l1':20} {METHODS['nearest_mean_l1']}"
+    code, out, _ = main("results")
+    assert code == 0 and out.startswith("Results, on MNIST")
+    code, _, said = main("run", "07")
+    assert code == 2 and "no lesson '07': choose from 00_data, 01_pixel." in said
+    assert said.startswith("mnist_course: ")
+    for error, number in [(cli.LessonError("a cell failed"), 1), (KeyboardInterrupt(), 130),
+                          (OSError(28, "No space left", "here"), 2), (cli.DataError("none"), 2)]:
+        def fails(*args, error=error): raise error
+        monkeypatch.setattr(cli, "run_notebook", fails)
+        code, _, said = main("run", "00")
+        assert code == number and said.startswith("mnist_course: ") and len(said.splitlines()) == 1
+    assert cli._told(OSError(28, "No space left", "here")).startswith("here: No space left. See")
+    assert cli._told(OSError("broken")).startswith("broken. See")
+    cli._one_sentence("mind this", UserWarning, "file", 1)
+    assert capsys.readouterr().err == "\nWARNING: mind this\n\n"
+
+
+def test_the_help_names_every_command_and_what_it_takes(capsys):
+    with pytest.raises(SystemExit): cli.main(["--help"])
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:4] == "    "}
+    assert {"data", "pack", "course", "run", "results", "methods"} <= set(lines)
+    assert all(len(words) > 3 for words in lines.values())
+    for command, about in [("pack", "folder"), ("course", "which"), ("run", "which")]:
+        with pytest.raises(SystemExit): cli.main([command, "--help"])
+        assert re.search(rf"^  {about} +\w+ \w+", capsys.readouterr().out, re.M)
+
+
+def test_the_course_runs_every_lesson_and_ends_with_the_results(clone, monkeypatch, capsys):
+    ran = []
+    def run(nb, out): return ran.append((nb, out)) or 1.5
+    monkeypatch.setattr(cli, "run_notebook", run)
+    (clone/"_run").mkdir()
+    (clone/"_run"/"results.jsonl").write_text("of another time")
+    assert cli.course() == {"00_data": 1.5, "01_pixel": 1.5}
+    assert ran == [(clone/"nbs"/f"{name}.ipynb", clone/"_run"/f"{name}.ipynb")
+                   for name in ("00_data", "01_pixel")]
+    out = capsys.readouterr().out
+    assert "Running 2 lessons; a copy of each" in out and f"{'01_pixel':24}    1.5 s" in out
+    assert f"{'all lessons':24}    3.0 s" in out and "Results, on MNIST" in out
+    assert os.environ["MNIST_COURSE_DATA"] == "mnist"
+    assert os.environ["MNIST_COURSE_RESULTS"] == str(clone/"_run"/"results.jsonl")
+    assert cli.main(["course", "01"]) == 0 and len(ran) == 3
+
+
+def test_archives_are_written_for_every_set(clone):
+    for name in "tiny", "sample", "full": (clone/name).mkdir()
+    (clone/"tiny"/"a.txt").write_text("a")
+    assert cli.main(["pack", str(clone/"a"/"stick")]) == 0
+    made = sorted(f.name for f in (clone/"a"/"stick").iterdir())
+    assert made == ["full.tgz", "sample.tgz", "tiny.tgz"]
+    with tarfile.open(clone/"a"/"stick"/"tiny.tgz") as tar: assert "tiny/a.txt" in tar.getnames()
