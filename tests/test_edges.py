@@ -25,7 +25,7 @@ from mnist_course.numpy_net import fit_digits, fit_twin
 from mnist_course.optim import BasicOptim, fit_basic_optim, train_epoch_with
 from mnist_course.preserve import preserve
 from mnist_course.relu_net import fit_odd
-from mnist_course.resnet import tower
+from mnist_course.resnet import fit_tower, tower
 from mnist_course.sgd import batch_accuracy, fit_linear
 from mnist_course.swap import swap
 from mnist_course.ten_digits import fit_mlp, fit_small_batches, fit_ten
@@ -259,6 +259,16 @@ def test_what_judges_is_looked_at_before_the_first_epoch_and_one_epoch_is_the_le
     with pytest.raises(ValueError, match=r"\bn_epochs\b"):
         fit_basic_optim(train, n_epochs=0, opt_func=optimiser)
     assert not trained
+
+
+@pytest.mark.parametrize("fit, net, epochs", [
+    (fit_odd, linear(1), 5), (fit_ten, linear(10), 10), (fit_tower, tower(0, c=1), 50)],
+    ids="odd ten tower".split())
+def test_batches_hold_64_images_and_the_last_the_rest(fit, net, epochs):
+    sizes = []
+    net.register_forward_hook(lambda net, inputs, out: sizes.append(len(inputs[0])))
+    run = fit(labelled(130), None, net)
+    assert sizes == [64, 64, 2]*epochs and len(run.loss) == epochs
 
 
 def test_ten_thousand_blocks_are_enough():
