@@ -26,9 +26,9 @@ from mnist_course.optim import BasicOptim, fit_basic_optim, train_epoch_with
 from mnist_course.preserve import preserve
 from mnist_course.relu_net import fit_odd
 from mnist_course.resnet import fit_tower, tower
-from mnist_course.sgd import batch_accuracy, fit_linear
+from mnist_course.sgd import batch_accuracy, fit_linear, init_params, mnist_loss
 from mnist_course.swap import swap
-from mnist_course.ten_digits import fit_mlp, fit_small_batches, fit_ten
+from mnist_course.ten_digits import cross_entropy, fit_mlp, fit_small_batches, fit_ten
 
 # --- optim, sgd ---
 
@@ -53,6 +53,14 @@ def test_the_order_of_the_training_images_without_a_seed_is_that_of_seed_0():
         train_dl, _ = make_dls(train, valid, 4, **settings)
         return torch.cat([x for x, _ in train_dl])
     assert order().equal(order(seed=0)) and not order().equal(order(seed=1))
+
+
+def test_starting_weights_are_float32_whatever_pytorch_is_set_to():
+    try:
+        torch.set_default_dtype(torch.float64)
+        assert init_params(3).dtype == torch.float32
+        assert init_params(3, dtype=torch.float64).dtype == torch.float64
+    finally: torch.set_default_dtype(torch.float32)
 
 
 # --- gradcheck ---
@@ -397,6 +405,26 @@ def test_a_machine_with_the_courses_own_part_has_so_many_weights(part, n):
     said = swap(part, own, steps=3)
     assert said.passed and f"3 steps with yours in place give the same {n} weights" in str(said)
 
+
+def test_the_machines_learn_and_meet_every_class():
+    losses, met = [], []
+    def noted(loss, labels):
+        losses.append(loss.item())
+        met.append(torch.as_tensor(labels).flatten())
+        return loss
+    class Noted(numpy_net.CrossEntropy):
+        def forward(self, scores, labels): return noted(super().forward(scores, labels), labels)
+    for part, mine, n in [
+            ("sgd.mnist_loss", lambda p, y: noted(mnist_loss(p, y), y), 2),
+            ("ten_digits.cross_entropy", lambda z, y: noted(cross_entropy(z, y), y), 10),
+            ("numpy_net.CrossEntropy", Noted, 10)]:
+        assert swap(part, mine).passed and len(losses) == 100
+        assert sum(losses[-4:]) < sum(losses[:4])*.98, part
+        assert sorted(set(torch.cat(met).tolist())) == list(range(n)), part
+        losses.clear()
+        met.clear()
+
+
 # --- preserve ---
 
 class ByHand:
@@ -561,6 +589,14 @@ def test_openmls_sets_of_784_grey_values_are_read(monkeypatch):
         return images.flatten(1).double().numpy(), np.array([str(k) for k in labels.tolist()])
     monkeypatch.setattr("sklearn.datasets.fetch_openml", fetch)
     assert same(formats.read_openml(), (images, labels))
+
+def test_a_lone_idx_pair_is_the_part_to_train_on(tmp_path):
+    pair = labelled(3, 4)
+    for kind, values in zip(("images-idx3", "labels-idx1"), pair, strict=True):
+        formats.write_idx(tmp_path/f"{kind}-ubyte", values)
+    assert same(formats.read(tmp_path), pair)
+    with pytest.raises(formats.FormatError, match="holds no images"): formats.read(tmp_path, "test")
+
 
 # --- exercises ---
 
