@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults exercises readme book clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults exercises readme book weights test-book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -89,6 +89,12 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 
 book: $(READY) ## make the website from the committed notebooks, in _book
 	$(BIN)/python book/make.py
+
+weights: $(READY) ## train the methods of the page "Draw a digit" and pack them (minutes, MNIST)
+	$(BIN)/python book/weights.py
+
+test-book: $(READY) ## test the book's live page in a browser (needs Chromium; CHROMIUM=...)
+	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data
 	rm -rf $(VENV) _run _book _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -37,8 +37,10 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
     rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
             ("CONTRIBUTING.md", "contributing.md")]
-    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Lessons": lessons,
-            "Glossary and cards": below("cards"), "Tools": below("api"),
+    return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
+            "Lessons": lessons,
+            "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
+            "Tools": below("api"),
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
@@ -144,7 +146,7 @@ def prepare_notebook(source: Path) -> str:
             cell["source"] = prepare_prose(levels("".join(cell["source"])), source)
             cells.append(cell)
         elif cell["cell_type"] == "code" and prepare_code(cell, source): cells.append(cell)
-    if source.name[:2].isdigit(): # the title says which lesson it is
+    if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
         cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
     if source.name == "index.ipynb":
         cells.append({"cell_type": "markdown", "id": "contents", "metadata": {},

@@ -6,7 +6,7 @@
 __all__ = ['count', 'rate', 'number', 'share', 'images', 'labels', 'scores', 'rows', 'pixels', 'pair', 'rows_and_targets', 'has',
            'metrics', 'reads', 'choice', 'two', 'equal_length', 'predictions', 'parameters', 'matrix', 'linear', 'maps',
            'device', 'float_type', 'label_list', 'folders', 'digits', 'grey_lists', 'row_lists', 'label_array',
-           'image_array', 'score_array', 'row_array']
+           'image_array', 'score_array', 'row_array', 'array', 'fits']
 
 # %% ../nbs/api/checks.ipynb #chk00003
 import math
@@ -86,23 +86,28 @@ def labels(
     if t.ndim != 1 or t.dtype.is_floating_point or t.dtype.is_complex or _dtype(t) == "bool":
         raise ValueError(f"Labels are {_dtype(t)} {tuple(t.shape)}: give whole numbers (n,), one "
                          "for each image.")
-    if n is not None and len(t) != n:
+    if n is not None and t.shape[0] != n:
         raise ValueError(f"{n} images and {len(t)} labels: give one label for each image.")
-    t = t.long()
-    if c is not None and len(t) and not (0 <= t.min() and t.max() < c):
-        raise ValueError(f"Labels run from {t.min()} to {t.max()}: give 0 to {c - 1}.")
-    return t
+    if c is not None and t.shape[0]:
+        low, high = _ends(t)
+        if low < 0 or high >= c:
+            raise ValueError(f"Labels run from {low} to {high}: give 0 to {c - 1}.")
+    return t.long()
 
 # %% ../nbs/api/checks.ipynb #chk00011
 def _tensor(x, what):
     import torch # here, so that plain Python and NumPy can check their numbers without it
-    if isinstance(x, torch.Tensor): return x.detach()
+    if isinstance(x, torch.Tensor): return x.detach() if x.requires_grad else x
     try: return torch.as_tensor(x.copy() if hasattr(x, "__array__") and hasattr(x, "copy") else x)
     except (TypeError, ValueError, RuntimeError) as e:
         raise ValueError(f"{what} are {type(x).__name__}: give a tensor, an array or lists of "
-                         f"equal length ({str(e).splitlines()[0]}).") from e
+                         f"equal length.") from e
 
 def _dtype(t): return str(t.dtype).removeprefix("torch.")
+
+def _ends(t): # smallest and largest; a batch is read fastest as a list
+    if t.shape[0] <= 256: return min(values := t.tolist()), max(values)
+    return int(t.min()), int(t.max())
 
 def _whole(t, low, high): # whole numbers of another type, all within bounds?
     exact = not t.dtype.is_floating_point and not t.dtype.is_complex and _dtype(t) != "bool"
@@ -446,8 +451,10 @@ def label_array(
                          "image.")
     if n is not None and len(a) != n:
         raise ValueError(f"{n} images and {len(a)} labels: give one label for each image.")
-    if c is not None and not (a.min() >= 0 and a.max() < c):
-        raise ValueError(f"Labels run from {a.min()} to {a.max()}: give 0 to {c - 1}.")
+    if c is not None:
+        low, high = _ends(a)
+        if low < 0 or high >= c:
+            raise ValueError(f"Labels run from {low} to {high}: give 0 to {c - 1}.")
     return a
 
 # %% ../nbs/api/checks.ipynb #chk00026b
@@ -496,3 +503,36 @@ def row_array(
     if dtype is None: return a
     if not np.isfinite(a).all(): raise ValueError("Rows hold NaN or infinite numbers: remove them.")
     return np.ascontiguousarray(a, dtype)
+
+# %% ../nbs/api/checks.ipynb #chk00026e
+def array(
+    x,         # an array, a tensor or nested lists
+    what:str,  # what it is
+    sizes:str, # of its dimensions, in words, such as "(h, w)"
+):             # an array of any number type, none of its sizes 0
+    "Numbers with so many dimensions; anything else is a `ValueError`."
+    import numpy as np
+    try: a = np.asarray(x)
+    except (TypeError, ValueError, RuntimeError) as e:
+        raise ValueError(f"{what} is {type(x).__name__}: give an array {sizes}.") from e
+    if a.ndim != sizes.count(",") + 1 or a.dtype.kind not in "fiu" or not a.size:
+        raise ValueError(f"{what} is {a.dtype} {a.shape}: give numbers {sizes}, none of "
+                         "the sizes 0.")
+    return a
+
+# %% ../nbs/api/checks.ipynb #chk00026f
+def fits(
+    xb, # rows, a tensor, (bs, n_in)
+    w,  # weights, a tensor, (n_in, n_out)
+    b,  # bias, a tensor, (n_out,) or (1,)
+)->None:
+    "Rows, weights and a bias that go together; anything else is a `ValueError`."
+    shapes = [tuple(getattr(t, "shape", ())) for t in (xb, w, b)]
+    x_shape, w_shape, b_shape = shapes
+    good = len(x_shape) == len(w_shape) == 2 and len(b_shape) == 1 and x_shape[1] == w_shape[0]
+    if not good or b_shape[0] not in (1, w_shape[1]):
+        raise ValueError(f"Rows, weights and bias are {x_shape}, {w_shape} and {b_shape}: give "
+                         "tensors (bs, n_in), (n_in, n_out) and (n_out,).")
+    if not xb.dtype == w.dtype == b.dtype:
+        raise ValueError(f"Rows, weights and bias are {xb.dtype}, {w.dtype} and {b.dtype}: make "
+                         "them the same.")

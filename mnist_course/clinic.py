@@ -935,8 +935,7 @@ def examine(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); best when fresh
     loss_func:Callable, # (scores, targets) -> one number
     dl:Iterable,        # training loader: gives (inputs, targets)
-    *,
-    valid_dl:Iterable=None, # the loader to validate on
+    *, valid_dl:Iterable=None, # the loader to validate on
     step:Callable=None, # step(model, xb, yb): your own training step
     opt=None,           # your optimiser: for a plain step with it, or the one that `step` uses
     lr:float=None,      # or a learning rate, for a plain step

@@ -14,6 +14,7 @@ from fastcore.basics import patch
 from numpy.lib.stride_tricks import sliding_window_view
 from threadpoolctl import threadpool_limits
 
+from . import checks
 from .numpy_net import CrossEntropy, Linear, ReLU, as_rows, softmax
 from .trained import Trained
 
@@ -23,6 +24,8 @@ def convolve(
     kernel:np.ndarray, # (kh, kw)
 )->np.ndarray:         # a float type, (h-kh+1, w-kw+1): a number for each place where it fits
     "Slide a kernel over an image; a kernel that does not fit is a `ValueError`."
+    image = checks.array(image, "The image", "(h, w)")
+    kernel = checks.array(kernel, "The kernel", "(kh, kw)")
     (h, w), (kh, kw) = image.shape, kernel.shape
     if kh > h or kw > w: raise ValueError(f"A {kh}×{kw} kernel does not fit into a {h}×{w} image.")
     image = image*1.                                        # floats: whole pixels would overflow
@@ -37,7 +40,8 @@ def output_size(
     padding:int=0, # rows or columns of zeros at either end
 )->int:            # side of the map that goes out
     "At how many places along one side a window fits; a `ValueError` if there is none."
-    if stride < 1 or padding < 0: raise ValueError("Give a stride from 1 and padding from 0 on.")
+    k, n = checks.count(k, "The side of a window"), checks.count(n, "The side of a map")
+    stride, padding = checks.count(stride, "stride"), checks.count(padding, "padding", 0)
     if k > n + 2*padding:
         raise ValueError(f"A window of {k} does not fit into {n} pixels with padding {padding}.")
     return (n + 2*padding - k)//stride + 1
@@ -48,7 +52,15 @@ def pad(
     padding:int,   # rows and columns of zeros on each side
 )->np.ndarray:     # (bs, h + 2·padding, w + 2·padding, c)
     "Maps with a frame of zeros."
+    x, padding = checks.array(x, "x", "(bs, h, w, c)"), checks.count(padding, "padding", 0)
     return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))) if padding else x
+
+def _check_kernels(w, x=None): # square, and for as many maps as come in
+    checks.array(w, "The kernels", "(k, k, c_in, c_out)")
+    if w.shape[0] != w.shape[1]: raise ValueError(f"Kernels are {w.shape}: give square ones.")
+    if x is not None and w.shape[2] != x.shape[3]:
+        raise ValueError(f"Kernels are for {w.shape[2]} maps and {x.shape[3]} come in: give as "
+                         "many maps as the kernels take.")
 
 # %% ../nbs/09_convolution.ipynb #ee8382c2
 def convolve_maps(
@@ -59,6 +71,7 @@ def convolve_maps(
 )->np.ndarray:     # (bs, h_out, w_out, c_out)
     "Convolution as one thinks of it: lay on the window, multiply, add up, slide on."
     k, x = len(w), pad(x, padding)
+    _check_kernels(w, x)
     h_out, w_out = (output_size(n, k, stride) for n in x.shape[1:3])
     z = np.zeros((len(x), h_out, w_out, w.shape[3]), x.dtype)
     for i, j in np.ndindex(h_out, w_out):
@@ -73,7 +86,7 @@ def patches(
     stride:int=1, # how far it moves at a time
 )->np.ndarray:    # (bs, h_out, w_out, k·k·c): what it covers at each place
     "The numbers under a window at each of its places, by row, column and map."
-    bs, h, w, c = x.shape
+    bs, h, w, c = checks.array(x, "x", "(bs, h, w, c)").shape
     h_out, w_out = (output_size(n, k, stride) for n in (h, w))
     windows = sliding_window_view(x, (k, k), (1, 2))[:, ::stride, ::stride]
     return windows.transpose(0, 1, 2, 4, 5, 3).reshape(bs, h_out, w_out, k*k*c)
@@ -111,7 +124,9 @@ class Conv:
         stride:int=1,    # how far the window moves at a time
         padding:int=0,   # rows and columns of zeros on each side
     ):
-        self.w, self.stride, self.padding = w, stride, padding
+        self.w, self.stride = w, checks.count(stride, "stride")
+        self.padding = checks.count(padding, "padding", 0)
+        _check_kernels(w)
         self.is_first = False   # nobody asks for the gradient of the images
 
     def forward(self, x):       # (bs, h, w, c_in) -> (bs, h_out, w_out, c_out)
@@ -132,7 +147,7 @@ class MaxPool:
     "The largest number in each square; rows and columns left over are dropped."
     def __init__(self,
         size:int=2, # side of the square
-    ): self.size = size
+    ): self.size = checks.count(size, "size")
 
     def _corners(self, x): # a view for each place in the square: (bs, h//size, w//size, c)
         s, (h, w) = self.size, (n//self.size*self.size for n in x.shape[1:3])
@@ -219,8 +234,9 @@ class CNN:
         rng:np.random.Generator=None,   # draws the weights; a fresh one if not given
         dtype=np.float32,               # float64 for a gradient check
     ):
-        rng, c_in = rng or np.random.default_rng(), 1
-        self.size, self.n_out, self.dtype = size, n_out, dtype
+        rng, c_in, maps, sides = rng or np.random.default_rng(), 1, tuple(maps), tuple(sides)
+        for n in (*maps, *sides, size, n_out): checks.count(n, "maps, pixels or classes")
+        self.size, self.n_out, self.dtype = size, n_out, checks.float_type(dtype)
         self.layers, self.loss_func = {}, CrossEntropy()
         for k, (c_out, side) in enumerate(zip(maps, sides, strict=True), start=1):
             self.layers |= _round(k, c_in, c_out, side, rng, dtype)
@@ -318,9 +334,7 @@ def as_maps(
     dtype=np.float32,  # a float type
 )->np.ndarray:         # pixels from 0 to 1, (n, h, w, 1)
     "Each image as a single map of numbers from 0 (paper) to 1 (ink)."
-    images = np.asarray(images)
-    if images.ndim != 3:
-        raise ValueError(f"Images have the shape {images.shape}: give (n, h, w).")
+    images = checks.image_array(images)
     return as_rows(images, dtype).reshape(*images.shape, 1)
 
 # %% ../nbs/09_convolution.ipynb #43d1ff60
@@ -351,9 +365,10 @@ def predict_proba(self:CNN,
     x:np.ndarray, # images, (n, size, size, 1)
 )->np.ndarray:    # (n, n_out), each row adds up to 1
     "Softmax of the scores, with batch normalisation in use."
+    x, _ = _check_maps(self, x, None)
     was = any(getattr(layer, "training", False) for layer in self.layers.values())
     self.set_training(False)
-    parts = np.split(np.asarray(x, self.dtype), range(1000, len(x), 1000))
+    parts = np.split(x, range(1000, len(x), 1000))
     p = np.concatenate([softmax(self.forward(part)) for part in parts])
     self.set_training(was)
     return p
@@ -373,20 +388,25 @@ def evaluate(self:CNN,
     labels:np.ndarray, # digits, (n,)
 )->float:              # from 0 to 1
     "Share of the images that are read correctly."
-    return float((self.predict(x) == np.asarray(labels)).mean())
+    labels = checks.label_array(labels, len(x), self.n_out)
+    return float((self.predict(x) == labels).mean())
 
 # %% ../nbs/09_convolution.ipynb #922619ea
 def _check_maps(net, x, labels):
     "Arrays that fit the network, or a `ValueError` that says what does not fit."
-    x, labels, n = np.asarray(x, net.dtype), np.asarray(labels), net.size
+    n = net.size
+    x = checks.array(x, "x", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
     if x.shape[1:] != (n, n, 1):
         raise ValueError(f"The images have the shape {x.shape}: give (n, {n}, {n}, 1).")
-    if len(x) != len(labels) or not len(x):
-        raise ValueError(f"{len(x)} images and {len(labels)} labels: give one for each.")
-    if labels.min() < 0 or labels.max() >= net.n_out:
-        raise ValueError(f"Labels go from {labels.min()} to {labels.max()}, outputs from 0 to "
-                         f"{net.n_out - 1}: make them fit.")
-    return x, labels
+    if not np.isfinite(x).all():
+        raise ValueError("The images hold NaN or infinite numbers: remove them.")
+    return x, None if labels is None else checks.label_array(labels, len(x), net.n_out)
+
+def _sound(net, x, labels, valid, n_epochs, lr, bs, shift): # what `fit` takes, or a `ValueError`
+    valid = valid and _check_maps(net, *checks.two(valid, "images and labels"))
+    checks.count(shift, "shift", 0, net.size)
+    n_epochs, bs = checks.count(n_epochs, "n_epochs"), checks.count(bs, "bs")
+    return *_check_maps(net, x, labels), valid, n_epochs, checks.rate(lr), bs
 
 # %% ../nbs/09_convolution.ipynb #29f83fb3
 @patch
@@ -402,7 +422,7 @@ def fit(self:CNN,
     valid:tuple=None,    # images (n, size, size, 1) and labels to judge by after each epoch
 )->Trained:              # its model is the network itself
     "Train by mini-batches; a `FloatingPointError` when the loss is no number any more."
-    x, labels = _check_maps(self, x, labels)
+    x, labels, valid, n_epochs, lr, bs = _sound(self, x, labels, valid, n_epochs, lr, bs, shift)
     rng, step = rng or np.random.default_rng(), optimizer(self.parameters())
     trained = Trained(self, n_valid=len(valid[1]) if valid else 0)
     rates = lr*np.linspace(1, 0, n_epochs*-(-len(x)//bs), endpoint=False)
@@ -428,7 +448,9 @@ def fit_cnn(
     "Train two rounds of 5×5 convolutions, 8 and 16 maps, and a linear layer."
     rng, pairs = np.random.default_rng(seed), [None, None]
     for k, pair in enumerate((train, valid)):
-        if pair is not None: pairs[k] = as_maps(pair[0]), np.asarray(pair[1])
+        if pair is not None or not k:
+            images, labels = checks.two(pair, "images and labels")
+            pairs[k] = as_maps(images), checks.label_array(labels, len(images), 10)
     x, labels = pairs[0]
     net = CNN(size=x.shape[1], rng=rng)
     n_epochs = n_epochs or (3 if len(x) > 10_000 else 20)

@@ -10,11 +10,14 @@ __all__ = ['CONFIDENCE', 'counts_behind', 'possible_sizes', 'draws', 'printed_by
 import math, statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from scipy.stats import binomtest, norm
 from scipy.stats import t as student_t
 from torch import Tensor
+
+from . import checks
 
 # %% ../nbs/13_reading_figures.ipynb #fig10002
 def counts_behind(
@@ -22,11 +25,19 @@ def counts_behind(
     n:int,       # how many images it may have been judged on
 )->list[int]:    # how many of them may have been right
     "The counts out of `n` that would be printed so; none means that it was another `n`."
-    value, decimals = float(printed), len(printed.partition(".")[2])
+    (value, decimals), n = _as_printed(printed), checks.count(n, "n")
     if not 0 <= value <= 1: raise ValueError(f"An accuracy is a fraction, not {printed}.")
     half = .5000001*10**-decimals    # rounding may go either way, and float32 has a last digit
     low, high = math.ceil((value - half)*n), math.floor((value + half)*n)
     return list(range(max(low, 0), min(high, n) + 1))
+
+def _as_printed(printed): # "0.98" -> (.98, 2)
+    try: value = float(printed) if isinstance(printed, str) else math.nan
+    except ValueError: value = math.nan
+    if math.isnan(value):
+        raise ValueError(f"A printed figure is text such as \"0.98\", not {printed!r}: put "
+                         "what was printed into quotes.")
+    return value, len(printed.partition(".")[2])
 
 # %% ../nbs/13_reading_figures.ipynb #fig10006
 def possible_sizes(
@@ -43,7 +54,7 @@ def draws(
     *shapes,  # of the tensors drawn after it, in this order
 )->list[Tensor]:
     "The normally distributed numbers that PyTorch hands out after a seed."
-    g = torch.Generator().manual_seed(seed)
+    g = torch.Generator().manual_seed(checks.count(seed, "seed", 0))
     return [torch.randn(shape, generator=g) for shape in shapes]
 
 # %% ../nbs/13_reading_figures.ipynb #cdab126e
@@ -52,8 +63,10 @@ def printed_by(
     scores:Tensor,  # what each of many images would give, (n,)
 )->list[int]:       # the places in `scores`
     "Which images would have printed that number."
-    near = .6*10**-len(printed.partition(".")[2])    # half a digit, and float32 has a last one
-    return ((scores - float(printed)).abs() <= near).nonzero().ravel().tolist()
+    value, decimals = _as_printed(printed)
+    near = .6*10**-decimals    # half a digit, and float32 has a last one
+    scores, _ = checks.equal_length(scores, scores, "scores and scores")
+    return ((scores - value).abs() <= near).nonzero().ravel().tolist()
 
 # %% ../nbs/13_reading_figures.ipynb #77371b34
 def one_cycle(
@@ -63,6 +76,9 @@ def one_cycle(
     rising:float, # share of the steps that it rises for
 )->list[float]:
     "fastai's one-cycle schedule: up to `top` by half a cosine wave, then down to `top/100_000`."
+    n_steps, top = checks.count(n_steps, "n_steps"), checks.rate(top, "top")
+    rising = checks.share(rising, "rising")
+    div = checks.number(div, "div", 1, 1e9)
     def between(start, end, share): return start + (end - start)*(1 - math.cos(math.pi*share))/2
     def rate(at): # after this share of the steps
         if at < rising: return between(top/div, top, at/rising)
@@ -76,6 +92,7 @@ def fine_tune_rates(
     n_batches:int, # steps in an epoch
 )->list[float]:    # a rate for each step of all n_epochs + 1 epochs
     "The learning rates of fastai's `fine_tune(n_epochs, lr)`: one epoch frozen, then the rest."
+    n_epochs = checks.count(n_epochs, "n_epochs")
     frozen = one_cycle(n_batches, lr, div=25, rising=.99)
     return frozen + one_cycle(n_epochs*n_batches, lr/2, div=5, rising=.3)
 
@@ -86,7 +103,9 @@ def wilson(
     confidence:float=.95, # chance that the interval holds the true share
 )->tuple[float, float]:   # (low, high)
     "Wilson's interval for the accuracy on all such images, from a count on some of them."
-    if not 0 <= right <= n or not n: raise ValueError(f"{right} right of {n} images is no count.")
+    right, n = checks.count(right, "right", 0), checks.count(n, "n")
+    if right > n: raise ValueError(f"{right} right of {n} images is no count: give n or fewer.")
+    confidence = checks.share(confidence, "confidence")
     z, p = norm.ppf((1 + confidence)/2), right/n
     middle, half = p + z*z/(2*n), z*math.sqrt(p*(1 - p)/n + (z/(2*n))**2)
     return (middle - half)/(1 + z*z/n), (middle + half)/(1 + z*z/n)
@@ -97,7 +116,10 @@ def disagreements(
     b:Tensor, # and by the other? the same images in the same order, bool, (n,)
 )->tuple[int, int]: # read correctly by the one only, by the other only
     "On how many images is one model right and the other wrong?"
-    if a.shape != b.shape: raise ValueError(f"{len(a)} images and {len(b)}: give the same images.")
+    a, b = (torch.as_tensor(t) if hasattr(t, "shape") else torch.tensor(t or []) for t in (a, b))
+    if a.dtype != torch.bool or b.dtype != torch.bool or a.ndim != 1 or a.shape != b.shape:
+        raise ValueError(f"Answers are {a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)}: "
+                         "give right or wrong, bool (n,), for the same images.")
     return int((a & ~b).sum()), int((b & ~a).sum())
 
 # %% ../nbs/13_reading_figures.ipynb #7539f8a0
@@ -106,6 +128,7 @@ def mcnemar(
     only_b:int, # images that only the other does
 )->float:       # between 0 and 1; small means that luck would hardly do it
     "McNemar's exact test: chance of so uneven a split, or a worse, were both equally good."
+    only_a, only_b = checks.count(only_a, "only_a", 0), checks.count(only_b, "only_b", 0)
     n = only_a + only_b
     return float(binomtest(only_a, n).pvalue) if n else 1.
 
@@ -116,11 +139,20 @@ def paired_difference(
     confidence:float=.95,
 )->tuple[float, float, float]: # mean of a - b, and its interval
     "How much more the one gives, seed by seed, with an interval for the mean difference."
+    a, b, confidence = _numbers(a), _numbers(b), checks.share(confidence, "confidence")
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} figures and {len(b)}: give both for the same seeds.")
     each = [one - other for one, other in zip(a, b, strict=True)]
     if len(each) < 2: raise ValueError("One pair shows no spread: give at least two seeds.")
     mean, error = statistics.fmean(each), statistics.stdev(each)/math.sqrt(len(each))
     half = student_t.ppf((1 + confidence)/2, len(each) - 1)*error
     return mean, mean - half, mean + half
+
+def _numbers(values): # a list of them
+    values = list(values) if isinstance(values, Iterable) else None
+    if values is None or not all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
+        raise ValueError(f"Figures are {values!r:.60}: give a list of numbers, one for each seed.")
+    return values
 
 # %% ../nbs/13_reading_figures.ipynb #4ab93fa2
 @dataclass(frozen=True)
@@ -139,6 +171,7 @@ class Measured:
         confidence:float=0.999, # chance that one more run lies inside, were runs normal
     )->tuple[float, float]:     # (low, high)
         "The prediction interval for one more run."
+        confidence = checks.share(confidence, "confidence")
         n, std = self.n_seeds, self.std if self.spread is None else self.spread
         freedom = n - 1 if self.freedom is None else self.freedom
         t = student_t.ppf((1 + confidence)/2, freedom) if freedom else 0
@@ -151,7 +184,7 @@ def summarise(
     resolution:float=0,     # one image as a fraction, 0 where steps do not matter
 )->Measured:
     "Mean, spread and extremes of one figure; no values is a `ValueError`."
-    values = list(values)
+    values = _numbers(values)
     if not values: raise ValueError("There is nothing to summarise: measure at least one seed.")
     std = statistics.stdev(values) if len(values) > 1 else 0.
     extremes = min(values), max(values)
@@ -184,7 +217,8 @@ def verdict(
     widest:float=.05, # half an interval beyond which a claim inside it has passed no test
 )->str: # "reproduces", "cannot tell"; "higher" or "lower" if our runs are so
     "Does a claim lie where one more run of ours would, and could it have failed to?"
-    if not math.isfinite(claimed): raise ValueError(f"A claim is a number, not {claimed}.")
+    if isinstance(claimed, bool) or not isinstance(claimed, Real) or not math.isfinite(claimed):
+        raise ValueError(f"A claim is a number, not {claimed!r}.")
     low, high = allowed(ours, confidence, other_images)
     rounding = .5*10**-decimals
     if not low - rounding <= claimed <= high + rounding:

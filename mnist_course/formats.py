@@ -7,9 +7,7 @@ __all__ = ['FormatError', 'read_csv', 'write_csv', 'write_submission', 'read_idx
            'read_npz', 'read_openml', 'read']
 
 # %% ../nbs/api/formats.ipynb #637287d5
-import csv, gzip, os, re, struct, warnings, zipfile, zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+import csv, gzip, re, struct, warnings, zipfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import checks
+from .fetch import whole
 
 # %% ../nbs/api/formats.ipynb #f42eab93
 class FormatError(ValueError): "A file is not what it should be; the message says where and how."
@@ -83,15 +82,6 @@ def _within(file, header, table):
                           "is not within 0 to 255.")
 
 # %% ../nbs/api/formats.ipynb #a395d9cb
-@contextmanager
-def _whole(file)->Iterator[Path]: # written beside its place and moved there: whole or not at all
-    file = Path(file)
-    half = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        yield half
-        half.replace(file)
-    finally: half.unlink(missing_ok=True)
-
 def write_csv(
     file:Path,          # to be written, or written over
     images,             # uint8, (n, 28, 28)
@@ -103,7 +93,7 @@ def write_csv(
     if labels is not None:
         x = np.column_stack([checks.labels(labels, len(x)).numpy(), x])
         names = ["label", *names]
-    with _whole(file) as half:
+    with whole(file) as half:
         np.savetxt(half, x, fmt="%d", delimiter=",", header=",".join(names), comments="",
                    encoding="utf-8")
 
@@ -114,7 +104,7 @@ def write_submission(
 )->None:
     "Kaggle's `submission.csv`: ImageId from 1, Label."
     rows = enumerate(checks.labels(labels).tolist(), start=1)
-    with _whole(file) as half, open(half, "w", encoding="utf-8", newline="") as f:
+    with whole(file) as half, open(half, "w", encoding="utf-8", newline="") as f:
         csv.writer(f, lineterminator="\n").writerows([("ImageId", "Label"), *rows])
 
 # %% ../nbs/api/formats.ipynb #da0bb3a1
@@ -163,7 +153,7 @@ def write_idx(
     raw = b"\0\0\x08" + bytes([t.ndim]) + struct.pack(f">{t.ndim}I", *t.shape)
     raw += t.to(torch.uint8).contiguous().numpy().tobytes()
     if Path(file).suffix == ".gz": raw = gzip.compress(raw, mtime=0)
-    with _whole(file) as half: half.write_bytes(raw)
+    with whole(file) as half: half.write_bytes(raw)
 
 # %% ../nbs/api/formats.ipynb #7cf3e1eb
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}

@@ -32,6 +32,13 @@ def _get(value, index):
     for i in index: value = value[i]
     return float(value)
 
+def _check_index(value, index): # a `ValueError` if there is no such number
+    shape, places = shape_of(value), tuple(index) if isinstance(index, (tuple, list)) else None
+    if places is None or len(places) != len(shape) or not all(
+            isinstance(i, int) and 0 <= i < n for i, n in zip(places, shape, strict=True)):
+        raise ValueError(f"There is no place {index!r} in the shape {shape}: give one index for "
+                         "each of its dimensions.")
+
 def _set(value, index, number):
     *outer, last = index
     for i in outer: value = value[i]
@@ -57,6 +64,9 @@ def one_sided_differences(
     step:float,    # how far to go from it, in the unit of the parameter
 )->tuple[float, float]: # derivative from the left, derivative from the right
     "Change of the loss divided by the change of one number, below it and above it."
+    if not isinstance(step, (int, float)) or not 0 < step < math.inf:
+        raise ValueError(f"step is a number above 0, not {step!r}.")
+    _check_index(value, index)
     at = _get(value, index)
     points = at - step, at, at + step
     below, here, above = (_loss_at(loss, value, index, w) for w in points)
@@ -119,6 +129,8 @@ def check_entry(
     rtol:float=1e-5, # relative error that is still right
 )->Entry:
     "Measure one derivative and compare it with the claim."
+    _check_index(value, index)
+    rtol = share(rtol, "rtol")
     step = EPS**(1/3)*max(1., abs(_get(value, index)))
     coarse = _compare(loss, name, value, index, claimed, step, rtol)
     if coarse.verdict != "wrong": return coarse
@@ -137,6 +149,7 @@ def sample_indices(
     rng:Random,
 )->list[tuple]: # every index if there are no more than n
     "Where to look: half of the places at random, half where the claim is not zero."
+    n = count(n, "n")
     every = list(product(*map(range, shape_of(claim))))
     if len(every) <= n: return every
     busy = [i for i in every if _get(claim, i)]
@@ -257,7 +270,10 @@ def _check_dtype(name, value):
                          "digits of the loss.")
 
 # %% ../nbs/api/gradcheck.ipynb #d958e1f2
-def _check_names(params, claims):
+def _check_names(loss, params, claims):
+    if not callable(loss) or not isinstance(params, Mapping) or not isinstance(claims, Mapping):
+        raise TypeError("A check takes a function, then two dicts: give the loss without calling "
+                        "it, and parameters and claims by name.")
     if set(params) != set(claims):
         raise ValueError(f"Parameters are {sorted(params)} and claims {sorted(claims)}: "
                          "give one claim for each parameter, under the same name.")
@@ -286,7 +302,7 @@ def check_gradients(
 )->GradientReport:     # `ok`, `worst`, `entries`; prints as a table
     "Compare claimed gradients with measured ones; a `ValueError` if they cannot be compared."
     n_entries, rtol = count(n_entries, "n_entries"), share(rtol, "rtol")
-    _check_names(params, claims)
+    _check_names(loss, params, claims)
     for name, value in params.items():
         _check_shape(name, value, claims[name])
         _check_dtype(name, value)

@@ -9,7 +9,7 @@ __all__ = ['METHODS', 'Method', 'Model', 'make']
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 
 import torch
@@ -288,15 +288,20 @@ def _method(name:str)->Method:
     return _ALL[name]
 
 def _settings_of(method): # name -> default, of the method's training recipe
-    fixed = ("train", "valid", "seed", "device", "folder", "callbacks", "network", "model",
-             "opt_func", "report", "path", "norm")
+    fixed = ("train", "valid", "seed", "device", "folder", "callbacks", "model",
+             "report", "path", "norm")
     found = {k: p.default for k, p in signature(method.recipe).parameters.items()
              if k not in fixed and p.kind is p.POSITIONAL_OR_KEYWORD}
     return {**found, **method.settings}
 
+def _takes_more(method): # does its recipe hand on what it does not know?
+    kinds = [p.kind for p in signature(method.recipe).parameters.values()]
+    return Parameter.VAR_KEYWORD in kinds
+
 def _check_settings(name, method, settings): # wrong ones are a `ValueError`, before any training
     known = _settings_of(method)
     for key, value in settings.items():
+        if key not in known and _takes_more(method): continue
         if key not in known:
             raise ValueError(f"{name} has no setting {key!r}: choose from {', '.join(known)}.")
         like = known[key]

@@ -50,8 +50,10 @@ def init_params(
     dtype=torch.float32,   # a float type
 )->Tensor:                 # of shape `size`, with `requires_grad` set
     "Normally distributed starting values for a parameter."
-    size = tuple(checks.count(n, "size") for n in ((size,) if isinstance(size, int) else size))
-    if not 0 <= std < math.inf: raise ValueError(f"std is a number of 0 or more, not {std}.")
+    size = size if isinstance(size, tuple) else (size,)
+    size, dtype = tuple(checks.count(n, "size") for n in size), checks.float_type(dtype)
+    if not isinstance(std, (int, float)) or not 0 <= std < math.inf:
+        raise ValueError(f"std is a number of 0 or more, not {std}.")
     return (torch.randn(size, generator=generator, dtype=dtype)*std).requires_grad_()
 
 # %% ../nbs/02_manual_sgd.ipynb #7766a99e
@@ -61,11 +63,15 @@ def linear(
     b:Tensor,  # bias, (n_out,)
 )->Tensor:     # scores, (bs, n_out)
     "Each output is a weighted sum of the inputs plus a bias."
+    checks.fits(xb, w, b)
     return xb @ w + b
 
 # %% ../nbs/02_manual_sgd.ipynb #cl1mb033
 def _check_pairs(scores:Tensor, targets:Tensor)->None: # one target, 0 or 1, for each score
-    if scores.shape != targets.shape or not len(targets):
+    if not (isinstance(scores, Tensor) and isinstance(targets, Tensor)):
+        raise TypeError(f"Scores are {type(scores).__name__} and targets {type(targets).__name__}: "
+                        "give tensors.")
+    if scores.shape != targets.shape or not targets.numel() or not targets.ndim:
         raise ValueError(f"Scores are {tuple(scores.shape)} and targets {tuple(targets.shape)}: "
                          "give both the same shape, such as (bs, 1).")
     if not ((targets == 0) | (targets == 1)).all():
@@ -83,8 +89,10 @@ def mnist_loss(
 
 # %% ../nbs/02_manual_sgd.ipynb #cl1mb039
 def _listed(params:Iterable[Tensor])->list: # a single tensor would be taken for its rows
-    params = [] if isinstance(params, Tensor) else list(params)
-    if not params: raise ValueError("There are no parameters: give several tensors, as in (w, b).")
+    one = isinstance(params, Tensor) or not isinstance(params, Iterable)
+    params = [] if one else list(params)
+    if not params or not all(isinstance(p, Tensor) for p in params):
+        raise ValueError("There are no parameters: give several tensors, as in (w, b).")
     return params
 
 # %% ../nbs/02_manual_sgd.ipynb #sgdst001
@@ -177,7 +185,8 @@ def fit_linear(
     shuffle:bool=True, # mix the images anew for each epoch?
 )->Trained:            # its model: rows -> scores; its params: weights (n_in, 1) and bias (1,)
     "Train a linear model for two digits by stochastic gradient descent."
-    x, lr, g = train[0], checks.rate(lr), torch.Generator().manual_seed(seed)
+    x = checks.rows(checks.two(train, "rows and targets")[0])
+    lr, g = checks.rate(lr), torch.Generator().manual_seed(seed)
     w, b = init_params((x.shape[1], 1), std, g), init_params(1, std, g)
     dl = Batches(*train, batch_size(len(x)) if bs is None else bs, shuffle, g)
     def model(xb): return linear(xb, w, b)

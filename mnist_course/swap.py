@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import learner, numpy_net, optim, python_net, resnet, sgd, ten_digits
+from . import conv, learner, numpy_net, optim, python_net, resnet, sgd, ten_digits
 from .exercises import Result, explain
 
 # %% ../nbs/api/swap.ipynb #bea34719
@@ -121,6 +121,74 @@ def _arrays(**parts)->Iterator: # lesson 08
                 layer.b -= .1*layer.db
             yield [p for layer in (first, second, third) for p in (layer.w, layer.b)]
 
+# %% ../nbs/api/swap.ipynb #c5f86f78
+_LAYERS = ("Conv", "MaxPool", "BatchNorm", "ReLU", "Flatten", "Linear", "CrossEntropy")
+
+def _layers(parts): # name -> class, with what is replaced; "Conv.backward" replaces one method
+    found = {name: parts.get(name, getattr(conv, name)) for name in (*_LAYERS, "Momentum", "Adam")}
+    for name, f in parts.items():
+        of, _, method = name.partition(".")
+        if method: found[of] = type(of, (found[of],), {method: f})
+    if given := {"patches", "input_gradient", "convolve_maps"} & parts.keys():
+        found["Conv"] = _composed(found["Conv"], {name: parts[name] for name in given})
+    return found
+
+# %% ../nbs/api/swap.ipynb #59570b5a
+def _composed(Conv, functions): # a convolution that calls these
+    patches = functions.get("patches", conv.patches)
+    back = functions.get("input_gradient", conv.input_gradient)
+    through = functions.get("convolve_maps")
+    class Composed(Conv):
+        def forward(self, x):
+            z = super().forward(x)
+            found = patches(conv.pad(x, self.padding), len(self.w), self.stride)
+            self.rows = found.reshape(-1, found.shape[3])
+            return through(x, self.w, self.stride, self.padding) if through else \
+                (self.rows @ self.w.reshape(self.rows.shape[1], -1)).reshape(z.shape)
+
+        def backward(self, dz):
+            super().backward(dz)
+            p, is_first = self.padding, self.is_first
+            dx = None if is_first else back(dz, self.w, self.shape, self.stride)
+            return dx[:, p:-p, p:-p] if p and not is_first else dx
+    return Composed
+
+# %% ../nbs/api/swap.ipynb #75386b22
+def _rebuilt(layer, layers): # a layer of the course's, made of the part in its place
+    kind = type(layer).__name__
+    if kind == "Conv": new = layers[kind](layer.w.copy(), layer.stride, layer.padding)
+    elif kind == "MaxPool": new = layers[kind](layer.size)
+    elif kind == "BatchNorm": new = layers[kind](len(layer.scale), np.float64)
+    elif kind == "Linear":
+        new = layers[kind](*layer.w.shape, np.random.default_rng(0), np.float64)
+        new.w, new.b = layer.w.copy(), layer.b.copy()
+    else: new = layers[kind]()
+    if getattr(layer, "is_first", False): new.is_first = True
+    return new
+
+def _network(layers): # the network of lesson 09, on images of 8×8
+    net = conv.CNN((3, 4), (3, 3), 8, rng=np.random.default_rng(5), dtype=np.float64)
+    net.layers = {name: _rebuilt(layer, layers) for name, layer in net.layers.items()}
+    net.loss_func = layers["CrossEntropy"]()
+    return net
+
+# %% ../nbs/api/swap.ipynb #fe1d50bf
+def _maps(**parts)->Iterator: # lesson 09
+    layers = _layers(parts)
+    x, y = (t.numpy() for t in _images(24, 64, 10))
+    x = x.reshape(24, 8, 8, 1)
+    nets = [(net, layers[name](net.parameters()), lr) for name, lr in (("Momentum", .02),
+                                                                      ("Adam", .005))
+            for net in [_network(layers)]]
+    while True:
+        for i in range(0, 24, 8):
+            for net, optimizer, lr in nets:
+                net.loss(x[i:i + 8], y[i:i + 8])
+                optimizer.step(net.backward(), lr)
+            yield [p for net, _, _ in nets for p in (*net.parameters().values(), *(
+                a for k in (1, 2) for a in (net.layers[f"norm{k}"].mean,
+                                            net.layers[f"norm{k}"].var)))]
+
 # %% ../nbs/api/swap.ipynb #9b1d60e7
 def _blocks(Block=resnet.Block)->Iterator: # lesson 10
     x, y = _images(8, 64, 10)
@@ -145,6 +213,10 @@ PARTS = { # a part's name -> its machine
                      "numpy_net.ReLU", "numpy_net.ReLU.backward", "numpy_net.Sigmoid",
                      "numpy_net.Sigmoid.backward", "numpy_net.CrossEntropy",
                      "numpy_net.CrossEntropy.backward"), _arrays),
+    **dict.fromkeys(("conv.convolve_maps", "conv.patches", "conv.input_gradient",
+                     *(f"conv.{name}{method}" for name in _LAYERS
+                       for method in ("", ".forward", ".backward")),
+                     "conv.Momentum", "conv.Adam"), _maps),
     "resnet.Block": _blocks,
 }
 

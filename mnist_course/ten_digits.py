@@ -51,8 +51,9 @@ def cross_entropy(
     labels:Tensor, # digits, int64, (bs,)
 )->Tensor:         # one number, 0 or more
     "Mean surprise at the true labels; a `ValueError` if there is not one label for each row."
-    labels, each = checks.labels(labels, *checks.scores(scores).shape), range(len(labels))
-    return -log_softmax(scores)[each, labels].mean() # in each row, its label's column
+    logs = log_softmax(scores)
+    labels, each = checks.labels(labels, *logs.shape), range(len(labels))
+    return -logs[each, labels].mean() # in each row, its label's column
 
 # %% ../nbs/06_ten_digits.ipynb #1e97941f
 def cross_entropy_grad(

@@ -244,8 +244,8 @@ def test_settings_that_are_none(wrong, says):
 def test_rows_and_targets_that_do_not_fit():
     (x, y), _ = pairs()
     images, labels = two_digits()
-    for train, says in (((x, y[:9]), r"Inputs are \(60, 16\) and targets \(9, 1\)"), ((x, y[:, 0]), "same shape"),
-                        ((x, 3*y), "1 or 0")):
+    for train, says in (((x, y[:9]), r"Inputs are \(60, 16\) and targets \(9, 1\)"),
+                        ((x, y[:, 0]), "same shape"), ((x, 3*y), "1 or 0")):
         with pytest.raises(ValueError, match=says): fit_linear(train, n_epochs=1)
     for a, b in ((images, labels[:9]), (images, labels[:, None]), (images/255, labels),
                  (images[0], labels), (images[:0], labels[:0]), (images, labels.float())):

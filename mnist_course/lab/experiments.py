@@ -214,6 +214,7 @@ def _by_a(path, seed, net, lr, n_epochs, shuffle=False): # one of A's or B's Lea
     return found | {word: rows[-1]["batch_accuracy"], f"{word}_train_loss": rows[-1]["train_loss"],
                     f"{word}_loss": rows[-1]["valid_loss"], "n_valid": len(yv)}
 
+# %% ../../nbs/lab/experiments.ipynb #exp0019a
 def a_phase_two(path, seed):
     "Write-up A's second phase from large weights, and with images in order."
     x, y, xv, yv = threes_and_sevens(path)
@@ -230,6 +231,7 @@ def a_phase_three(path, seed):
         found |= _by_a(path, seed, net, .1, 40, shuffle)
     return found
 
+# %% ../../nbs/lab/experiments.ipynb #exp0019b
 def a_counts(path, seed):
     "How many threes and sevens there are to train on."
     labels = load_split(path, _parts(path)[0])[1]

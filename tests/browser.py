@@ -1,0 +1,289 @@
+"""What only a browser can say about the book: `make test-book`. No part of `make test`.
+
+It needs Chromium (Debian: `apt install chromium`; elsewhere name it: `CHROMIUM=/path/to/chrome`)
+and nothing else: the browser is spoken to through two pipes, in the words of its DevTools protocol.
+"""
+import base64
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import weights
+from conftest import PROJECT
+from mnist_course.data import get_data, load_split
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync")
+
+
+class Browser:
+    "A Chromium without a window, and one page in it."
+    def __init__(self, program, folder):
+        ours, theirs = os.pipe(), os.pipe() # to the browser, and back
+        self.ids, self.events, self.session = itertools.count(1), [], None
+        self.write, self.read, self.rest = os.fdopen(ours[1], "wb", 0), theirs[0], b""
+
+        def hand_over(): # it reads from 3 and writes to 4; first out of each other's way
+            a, b = os.dup2(ours[0], 200), os.dup2(theirs[1], 201)
+            os.dup2(a, 3), os.dup2(b, 4)
+
+        self.process = subprocess.Popen(
+            [program, *FLAGS, f"--user-data-dir={folder}", "--remote-debugging-pipe"],
+            preexec_fn=hand_over, close_fds=False, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        os.close(ours[0]), os.close(theirs[1])
+        target = self("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in "Page", "Runtime", "Log", "Network": self(f"{domain}.enable")
+
+    def message(self):
+        "The next thing that the browser says."
+        while b"\0" not in self.rest:
+            found = os.read(self.read, 1 << 20)
+            if not found: raise RuntimeError("Chromium has ended: start it by hand to see why.")
+            self.rest += found
+        text, _, self.rest = self.rest.partition(b"\0")
+        return json.loads(text)
+
+    def __call__(self, method, **params):
+        "Ask for something, wait for the answer; what happens meanwhile is kept in `events`."
+        asked = {"id": next(self.ids), "method": method, "params": params}
+        if self.session: asked["sessionId"] = self.session
+        self.write.write(json.dumps(asked).encode() + b"\0")
+        while True:
+            said = self.message()
+            if said.get("id") == asked["id"]:
+                assert "error" not in said, f"{method}: {said['error']}"
+                return said["result"]
+            self.events.append(said)
+
+    def run(self, script):
+        "The value of an expression of JavaScript."
+        done = self("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in done, done["exceptionDetails"]
+        return done["result"].get("value")
+
+    def open(self, file):
+        "Show a file, from the disk."
+        self.events.clear()
+        self("Page.navigate", url=Path(file).as_uri())
+        while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
+            self.events.append(self.message())
+
+    def size(self, width, height, touch=False):
+        "As if the screen had so many pixels."
+        self("Emulation.setDeviceMetricsOverride", width=width, height=height,
+             deviceScaleFactor=1, mobile=touch)
+        self("Emulation.setTouchEmulationEnabled", enabled=touch)
+
+    def stroke(self, points, touch=False):
+        "Draw through points of the screen, by mouse or by finger."
+        if touch:
+            for k, (x, y) in enumerate(points):
+                self("Input.dispatchTouchEvent", type="touchMove" if k else "touchStart",
+                     touchPoints=[{"x": x, "y": y}])
+            self("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+            return
+        kinds = ["mousePressed"] + ["mouseMoved"]*(len(points) - 1)
+        for kind, (x, y) in zip(kinds, points, strict=True):
+            self("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1,
+                 clickCount=1)
+        self("Input.dispatchMouseEvent", type="mouseReleased", x=x, y=y, button="left",
+             clickCount=1)
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    known = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES)]
+    program = next((name for name in known if name), None)
+    if program is None:
+        pytest.fail("These tests need Chromium: apt install chromium, or name it in CHROMIUM.")
+    found = Browser(program, tmp_path_factory.mktemp("chromium"))
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("book")/"site"
+    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
+                          capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture
+def draw(browser, site):
+    "The page, opened from the disk as by a double click."
+    browser.size(1200, 900)
+    browser.open(site/"draw.html")
+    yield browser
+    wrong = [e for e in browser.events
+             if e.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
+    assert not wrong, wrong
+    asked = [e["params"]["request"]["url"] for e in browser.events
+             if e.get("method") == "Network.requestWillBeSent"]
+    assert asked and all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+
+
+def at(browser, points):
+    "Points in hundredths of the sheet as points of the screen."
+    browser.run("document.getElementById('draw-canvas')"
+                ".scrollIntoView({block: 'center', behavior: 'instant'})")
+    left, top, width, height = browser.run(
+        "(r => [r.left, r.top, r.width, r.height])"
+        "(document.getElementById('draw-canvas').getBoundingClientRect())")
+    return [(left + x/100*width, top + y/100*height) for x, y in points]
+
+
+def settled(browser):
+    "Wait until the page has answered and spoken; what it says."
+    browser.run("new Promise(go => requestAnimationFrame(() => setTimeout(go, 400)))")
+    return browser.run("document.getElementById('draw-said').textContent")
+
+
+ONE = [(52, y) for y in range(20, 82, 4)]
+SHOWN = "[...document.querySelectorAll('.draw-digit')].map(cell => cell.textContent)"
+
+
+def test_scores_are_pythons(draw):
+    images, _ = load_split(get_data("full"), "testing")
+    images = images[np.linspace(0, len(images) - 1, 200).astype(int)]
+    layers = weights.unpacked(weights.read())
+    sent = base64.b64encode(images.numpy().tobytes()).decode()
+    draw.run(f"globalThis.sent = Uint8Array.from(atob('{sent}'), c => c.charCodeAt(0)); 0")
+    for i, name in enumerate(weights.METHODS):
+        found = draw.run("[...Array(200).keys()].map(k => DrawNet.ask(DrawPage.methods[%d], "
+            "Array.from(sent.slice(784*k, 784*k + 784), v => v/255)))"
+            ".map(a => [a.scores, a.probabilities, a.digit])" % i)
+        ours, shares, digits = (np.array(part) for part in zip(*found, strict=True))
+        python = weights.scores(layers[name], images).double().numpy()
+        np.testing.assert_allclose(ours, python, rtol=0, atol=1e-3, err_msg=name)
+        assert abs(ours - python).max() > 0 # two computations, not one
+        np.testing.assert_allclose(shares, weights.probabilities(layers[name], images),
+                                   rtol=0, atol=1e-3, err_msg=name)
+        best = python.argmin(1) if name.startswith("nearest") else python.argmax(1)
+        assert (digits == best).mean() > .99, name
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "finger"])
+def test_a_stroke_is_answered_by_every_method(draw, touch):
+    if touch: draw.size(360, 740, touch=True)
+    assert "empty" in settled(draw) and draw.run(SHOWN) == ["–"]*7
+    points = at(draw, ONE)
+    before = draw.run("scrollY")
+    draw.stroke(points, touch)
+    said = settled(draw)
+    assert abs(draw.run("scrollY") - before) < 3 # the finger draws, the page stays
+    assert draw.run(SHOWN).count("1") >= 5, said
+    assert "read 1" in said
+    draw.run("document.getElementById('draw-undo').click()")
+    assert "empty" in settled(draw)
+
+
+def test_examples_are_read(draw):
+    labels = draw.run("DrawPage.EXAMPLES.map(e => e[0])")
+    assert len(labels) >= 12
+    right = []
+    for label in labels:
+        draw.run("[...document.querySelectorAll('#draw-examples button')]"
+                 f".find(b => b.textContent === {json.dumps(label)}).click()")
+        digit = next(c for c in label.removeprefix("a small ") if c.isdigit())
+        right.append(draw.run(SHOWN)[-3:].count(digit))
+    assert min(right) >= 2, dict(zip(labels, right, strict=True))
+
+
+def test_centring_matters(draw):
+    corner = "DrawPage.load(DrawPage.example(DrawPage.EXAMPLES.at(-1)))"
+    draw.run(corner)
+    assert draw.run(SHOWN).count("5") >= 5
+    draw.run("document.querySelector('[value=raw]').click()")
+    assert draw.run(SHOWN).count("5") <= 2
+
+
+def test_a_drawing_is_prepared_as_mnists_makers_did(draw):
+    for k in range(draw.run("DrawPage.EXAMPLES.length")):
+        draw.run(f"DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[{k}]))")
+        x = np.array(draw.run("[...DrawPage.pixels()]")).reshape(28, 28)
+        rows, columns = np.nonzero(x.max(1) > .01)[0], np.nonzero(x.max(0) > .01)[0]
+        sides = np.ptp(rows) + 1, np.ptp(columns) + 1
+        assert 19 <= max(sides) <= 20, (k, sides)
+        mass = [(x.sum(axis)*(np.arange(28) + .5)).sum()/x.sum() for axis in (0, 1)]
+        assert np.allclose(mass, 14, atol=.51), (k, mass)
+        assert ((x > .05) & (x < .95)).any() # grey at the edges
+
+
+def test_reasons_open(draw):
+    draw.run("DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[4]))")
+    draw.run("document.querySelectorAll('#draw-reasons details').forEach(d => { d.open = true; })")
+    settled(draw)
+    pictures = draw.run("[...document.querySelectorAll('#draw-reasons details')]"
+                        ".map(d => d.querySelectorAll('canvas').length)")
+    assert pictures == [13, 13, 10, 9, 10, 24, 48]
+    named = draw.run("[...document.querySelectorAll('canvas')].every(c => c.ariaLabel)")
+    assert named
+    draw.run("document.querySelectorAll('#draw-reasons details button')[7].click()")
+    assert draw.run("document.querySelectorAll('#draw-reasons details button')[7].ariaPressed") \
+        == "true"
+    assert draw.run("document.activeElement.tagName") in ("BUTTON", "BODY")
+
+
+def test_gradients_by_the_ink_are_pythons(draw):
+    draw.run("DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[4]))")
+    x = torch.tensor(draw.run("[...DrawPage.pixels()]")).view(1, 28, 28)
+    layers = weights.unpacked(weights.read())
+    for i, name in enumerate(weights.METHODS):
+        ours = draw.run(f"[...DrawNet.gradient(DrawPage.methods[{i}], DrawPage.pixels(), 8)]")
+        ink = (255*x).requires_grad_()
+        [python] = torch.autograd.grad(weights.log_shares(layers[name], ink)[0, 8], ink)
+        python, ours = 255*python.flatten().double().numpy(), np.array(ours)
+        most = abs(python).max()
+        assert most > 0
+        np.testing.assert_allclose(ours, python, rtol=0, atol=1e-3*most, err_msg=name)
+
+
+def test_steps_make_it_another_digit(draw):
+    draw.run("DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[4]))")
+    draw.run("document.getElementById('draw-goal').value = '8'; 0")
+    steps = 0
+    while draw.run(SHOWN)[3] != "8": # the method that is asked at first
+        draw.run("document.getElementById('draw-step').click()")
+        steps += 1
+        assert steps < 20
+    assert steps > 1
+    assert "reads 8" in draw.run("document.getElementById('draw-climb').textContent")
+    assert draw.run(SHOWN).count("3") >= 3 # others still see what was drawn
+    draw.run("document.getElementById('draw-undo').click()")
+    assert draw.run(SHOWN) == ["3"]*7 # the drawing is there again
+
+
+@pytest.mark.parametrize("width", [320, 360, 768])
+def test_no_sideways_scroll(draw, width):
+    draw.size(width, 740, touch=width < 500)
+    draw.run("DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[4]))")
+    draw.run("document.querySelectorAll('#draw-reasons details').forEach(d => { d.open = true; })")
+    settled(draw)
+    assert draw.run("document.documentElement.scrollWidth") <= width
+
+
+def test_dark_and_light(draw):
+    colour = "getComputedStyle(document.querySelector('.draw button')).color"
+    seen = []
+    for theme in "light", "dark":
+        draw.run(f"document.body.dataset.theme = '{theme}'; 0")
+        seen.append(draw.run(colour))
+        sheet = "getComputedStyle(document.getElementById('draw-canvas')).backgroundColor"
+        assert draw.run(sheet) == "rgb(255, 255, 255)" # ink is black in both
+    assert seen[0] != seen[1]
