@@ -409,7 +409,7 @@ def test_a_machine_with_the_courses_own_part_has_so_many_weights(part, n):
 def test_the_machines_learn_and_meet_every_class():
     losses, met = [], []
     def noted(loss, labels):
-        losses.append(loss.item())
+        losses.append(torch.as_tensor(loss).item())
         met.append(torch.as_tensor(labels).flatten())
         return loss
     class Noted(numpy_net.CrossEntropy):
@@ -778,3 +778,78 @@ def test_archives_are_written_for_every_set(clone):
     made = sorted(f.name for f in (clone/"a"/"stick").iterdir())
     assert made == ["full.tgz", "sample.tgz", "tiny.tgz"]
     with tarfile.open(clone/"a"/"stick"/"tiny.tgz") as tar: assert "tiny/a.txt" in tar.getnames()
+
+
+# --- the ledger ---
+
+def record(mean, std, n, **more):
+    figures = {"accuracy": dict(mean=mean, std=std, min=mean, max=mean, n_seeds=n, resolution=1e-4)}
+    return dict(figures=figures, seconds=2., dataset="MNIST", **more)
+
+
+def test_runs_are_summarised_figure_by_figure():
+    runs = [dict(figures={"n_valid": 200, "accuracy": a}, seconds=s)
+            for a, s in [(.5, 9.), (.7, 1.), (.9, 2.)]]
+    made = ledger.as_record(runs, "MNIST", "pool")
+    assert list(made["figures"]) == ["accuracy"] and made["seconds"] == 2
+    about = made["figures"]["accuracy"]
+    assert (about["n_seeds"], about["min"], about["max"], about["resolution"]) == (3, .5, .9, 1/200)
+    assert list(made["versions"]) == ["torch", "fastai", "numpy"]
+    assert (made["dataset"], made["pool"]) == ("MNIST", "pool") and made["date"] == made["timed"]
+
+
+def test_a_ledger_is_written_so_that_git_shows_each_line(tmp_path):
+    file = tmp_path/"ledger.json"
+    ledger.save("mnist", {"a": record(.9, .01, 3), "b": record(.8, .01, 3)}, file=file)
+    ledger.save_lesson_seconds({"00_data": 1.26}, file)
+    assert ledger.lesson_seconds(file) == {"00_data": 1.3}
+    text = file.read_text(encoding="utf-8")
+    assert text.endswith("}\n") and '\n "mnist": {\n  "a": {' in text
+    digests = re.findall('"digest": "([0-9a-f]+)"', text)
+    assert len(digests) == 3 and {len(d) for d in digests} == {16}
+    file.write_text(text.replace("0.9", "0.95"), encoding="utf-8")
+    with pytest.raises(ValueError, match="mnist a is not what was written"):
+        ledger.load("mnist", file)
+    ledger.seal(file)
+    assert ledger.load("mnist", file)["a.accuracy"].mean == .95
+    file.write_text('{"other": {}}', encoding="utf-8")
+    with pytest.raises(ValueError, match="other parts than mnist, standin and lessons"):
+        ledger.load("mnist", file)
+
+
+def test_kin_share_their_spread_by_their_degrees_of_freedom():
+    known = ledger.Ledger("mnist", {"a": record(.9, .01, 3, pool="p"), "c": record(.9, .5, 9),
+                                    "b": record(.8, .02, 2, pool="p"), "d": record(.7, .3, 1)})
+    ours = known["a.accuracy"]
+    assert ours.freedom == 3 and ours.spread == pytest.approx(((2*.01**2 + .02**2)/3)**.5)
+    assert (known["c.accuracy"].spread, known["c.accuracy"].freedom) == (None, None)
+    assert list(known) == ["a.accuracy", "c.accuracy", "b.accuracy", "d.accuracy"]
+    assert len(known) == 4 and known.seconds("a") == 2
+    with pytest.raises(KeyError, match="no 'a.loss' for mnist"): known["a.loss"]
+
+
+def test_a_figure_is_checked_shown_and_kept(tmp_path, monkeypatch, capsys):
+    file = tmp_path/"results.jsonl"
+    monkeypatch.setenv("MNIST_COURSE_RESULTS", str(file))
+    known = ledger.Ledger("mnist", {"a": record(.9, .001, 12), "wide": record(.9, .003, 12)})
+    ledger.check("a.accuracy", .901, known)
+    ledger.show("a.accuracy", .5, known)
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "a.accuracy: 0.9010 on MNIST; ledger 0.9000 ± 0.0010 over 12 seeds"
+    assert ledger.run_results(file) == {"a.accuracy": .5}
+    with pytest.raises(AssertionError, match="to 0.9500"): ledger.check("a.accuracy", .95, known)
+    with pytest.raises(ValueError, match="costs 0.03"): ledger.check("wide.accuracy", .9, known)
+    ledger.check("wide.accuracy", .9, known, cost=.1)
+    ledger.check("wide.accuracy", .9, ledger.Ledger("standin", known.records))
+    file.write_text(file.read_text().replace("0.5", "0.6"))
+    with pytest.raises(ValueError, match="not what was written"): ledger.run_results(file)
+
+
+def test_figures_in_prose_follow_the_ledger_in_their_own_form():
+    known = ledger.Ledger("mnist", {"a": record(.91234, .01, 3)})
+    text = ("At 90.0%<!-- a.accuracy -->, or 0.90<!-- a.accuracy.mean --> ± "
+            "0.1<!-- a.accuracy.std -->, in 9<!-- a.seconds --> s.")
+    assert ledger.requote(text, known) == (
+        "At 91.2%<!-- a.accuracy -->, or 0.91<!-- a.accuracy.mean --> ± "
+        "0.0<!-- a.accuracy.std -->, in 2<!-- a.seconds --> s.")
+    with pytest.raises(KeyError): ledger.requote("90%<!-- a.loss -->", known)
