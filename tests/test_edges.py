@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from mnist_course import (checks, cli, data, exercises, formats, gradcheck, numpy_net, plots,
-                          python_net)
+                          python_net, speed)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.lab import ledger, published, results
@@ -853,3 +853,48 @@ def test_figures_in_prose_follow_the_ledger_in_their_own_form():
         "At 91.2%<!-- a.accuracy -->, or 0.91<!-- a.accuracy.mean --> ± "
         "0.0<!-- a.accuracy.std -->, in 2<!-- a.seconds --> s.")
     with pytest.raises(KeyError): ledger.requote("90%<!-- a.loss -->", known)
+
+
+# --- speed, lesson 07's recipe ---
+
+def test_what_speed_takes_unless_told():
+    images, labels = labelled(140)
+    def g(): return torch.Generator().manual_seed(1)
+    assert speed.shift(images, g()).equal(speed.shift(images, g(), pixels=1))
+    assert speed.affine(images, g()).equal(speed.affine(images, g(), 10, .1, .1, 1.5))
+    assert [speed.one_cycle(d) for d in (0, .1, .2, .6, 1)] == pytest.approx([.1, .55, 1, .5, 0])
+    calls = []
+    assert list(speed.in_turn({"a": lambda: calls.append(1)})) == ["a"] and len(calls) == 1 + 7
+    def weights(**told):
+        torch.manual_seed(2)
+        model = speed.train(speed.small_net(width=1), images, labels, device="cpu", **told)
+        return torch.cat([p.flatten() for p in model.parameters()])
+    told = dict(epochs=1, bs=128, lr=.2, weight_decay=5e-4, warm_up=.2, smoothing=.1, plain=0,
+                seed=0, augment=None, special=True)
+    assert weights().equal(weights(**told)) and not weights().equal(weights(seed=1))
+
+
+@pytest.mark.parametrize("fine", [False, True])
+def test_the_small_net_doubles_its_maps_from_sixteen(fine):
+    convs = [m for m in speed.small_net(fine=fine).modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [conv.out_channels for conv in convs] == [16, 32, 64, 128]
+    assert [conv.kernel_size[0] for conv in convs] == [3 if fine else 5, 3, 3, 3]
+    assert speed.small_net(fine=fine).eval()(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+
+def test_two_images_are_the_smallest_batch_and_all_the_largest():
+    images, labels = labelled(3)
+    def fit(bs): return speed.train(speed.small_net(width=1), images, labels, bs=bs, device="cpu")
+    for bs in 1, 4:
+        with pytest.raises(ValueError, match=f"batch of {bs} from 3 images: choose 2 to 3"): fit(bs)
+    assert not fit(2).training and not fit(3).training
+
+
+def test_lesson_07s_recipe_takes_batches_of_ten_at_rate_two_and_says_nothing(capsys):
+    images, labels = labelled(11)
+    train = images.tolist(), labels.tolist()
+    run = python_net.fit_few(train)
+    net = python_net.Network((784, 112, 16, 10), random.Random(0))
+    net.fit(*python_net.few(*train, 11), 8, 2., 10, random.Random(0))
+    assert run.model.weights == net.weights and run.model.biases == net.biases
+    assert capsys.readouterr().out == "" and run.n_valid == 0
