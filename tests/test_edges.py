@@ -17,6 +17,7 @@ from mnist_course import (checks, cli, data, exercises, formats, gradcheck, nump
                           python_net, speed)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
+from mnist_course.handwriting import as_grey
 from mnist_course.lab import ledger, published, results
 from mnist_course.lab.experiments import EXPERIMENTS
 from mnist_course.learner import make_dls
@@ -898,3 +899,31 @@ def test_lesson_07s_recipe_takes_batches_of_ten_at_rate_two_and_says_nothing(cap
     net.fit(*python_net.few(*train, 11), 8, 2., 10, random.Random(0))
     assert run.model.weights == net.weights and run.model.biases == net.biases
     assert capsys.readouterr().out == "" and run.n_valid == 0
+
+
+def test_the_twin_computes_in_float64_and_sees_few_images_sixty_times():
+    net = python_net.Network((3, 4, 2), random.Random(0))
+    twin = numpy_net.numpy_twin(net)
+    assert {w.dtype for w in twin.weights} == {np.dtype("float64")}
+    assert [w.tolist() for w in twin.weights] == net.weights
+    assert len(fit_twin(labelled(70)).loss) == 60
+
+
+# --- handwriting ---
+
+def test_numbers_are_brightness_of_one_or_of_255():
+    def bright(*rows, **kind): return as_grey(np.array(rows, **kind)).tolist()
+    assert bright([0, 1], [1, 0]) == [[0, 1], [1, 0]] and bright([0., .5]) == [[0, .5]]
+    assert bright([0, 3]) == [[0, pytest.approx(3/255)]] and bright([0, 255]) == [[0, 1]]
+    assert bright([0., 2.]) == [[0, 1]] and bright([-1., 1.]) == [[0, 1]]
+    assert bright([0, 1020], [510, 0]) == [[0, 1], [.5, 0]]
+    colour = torch.tensor([[[0, 90, 210], [255, 255, 255]]], dtype=torch.uint8)
+    for image in colour, colour.permute(2, 0, 1), colour.numpy():
+        assert as_grey(image).tolist() == [[pytest.approx(100/255), 1]]
+    clear = torch.cat([colour, torch.tensor([[[255], [0]]], dtype=torch.uint8)], 2)
+    assert as_grey(clear).tolist() == [[pytest.approx(100/255, abs=.01), 1]]
+
+
+def test_a_large_picture_is_made_smaller_and_another_not():
+    assert as_grey(np.zeros((600, 20))).shape == (600, 20)
+    assert as_grey(np.zeros((300, 1200))).shape == (150, 600)
