@@ -495,7 +495,7 @@ WRONG |= {
     "image_maps": lambda x: (x[..., 0], x[:0], x[:, :14], x*nan, x[:-1], x.astype(str), *NOTHING),
     "image_maps_alone": lambda x: (x[..., 0], x[:0], x[:, :14], x*nan, x.astype(str), *NOTHING),
     "layer_rows": lambda x: (x[0], x[:, :1], x[:1, :1], x.double(), x[None], None, 3, "abc"),
-    "bias": lambda b: (b[None], b[0], torch.cat([b, b]), b.double(), None, 3, "abc"),
+    "bias": lambda b: (b[None], b[0], torch.cat([b, b]), b.double(), None, "abc"),
     "column": lambda s: (s[0, 0], s[:, 0], s[:1], s[:0], s[None], *NOTHING),
     "targets": lambda y: (y[0, 0], y[:, 0], y[:1], y + 2, y*nan, y[None], *NOTHING),
     "no_params": lambda p: ([], p[0], [3], [floats(2)], None, 3, "abc"),
