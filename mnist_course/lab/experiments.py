@@ -480,7 +480,7 @@ _TABLE += [
     _E("figures.a_phase_three", a_phase_three, "sample", 8, published="a.relu"),
     _E("figures.b_learner", b_learner, "full", 20, published="b.sgd"),
     _E("figures.b_ten", b_ten, "full", 20, published="b.ten_digits"),
-    _E("figures.b_no_relu", b_ten, "full", 3, dict(relu=False), published="b.ten_digits"),
+    _E("figures.b_no_relu", b_ten, "full", 12, dict(relu=False), published="b.ten_digits"),
     _E("figures.b_fine_tune", b_by_rates, "full", 3, published="b.ten_digits"),
     _E("figures.d_replay", d_replay, "sample", 1, published="d.max_w"),
     _E("figures.d_start", d_start, "tiny", 20, published="d.linear_start"),
