@@ -182,6 +182,7 @@ class Child:
         else: self._work(task, write)
 
     def _work(self, task, write):
+        sys.stderr = os.fdopen(os.dup(self.words.fileno()), "w", buffering=1) # also under pytest
         try:
             os.setsid()
             os.dup2(self.words.fileno(), 2)
@@ -490,7 +491,9 @@ def stopped(place, rng, n):
         os.read(read, 1)
         os.kill(holder.pid, signal.SIGSTOP)
         with replaced(fetch, "SILENCE", .3): waiting = Child(place.right)
-        time.sleep(2)
+        for _ in range(250): # a busy machine takes long to begin
+            if os.pread(waiting.words.fileno(), 9, 0): break
+            time.sleep(.1)
         holder.kill()
         holder.met()
         end = waiting.met()
