@@ -541,7 +541,7 @@ ELSEWHERE = {
     "preserve": "test_faults_files.py", "clinic": "test_clinic.py", "exercises": "test_exercises.py",
     "marking": "test_marking.py", "handwriting": "test_handwriting.py",
     "formats": "test_edges.py and test_faults_files.py", "saved": "test_saved.py",
-    "checkpoint": "test_checkpoint.py", "swap": "test_exercises.py",
+    "checkpoint": "test_checkpoint.py", "tasks": "test_commands.py", "swap": "test_exercises.py",
     "lab": "not for the learner",
 }
 
