@@ -23,6 +23,8 @@ except KeyboardInterrupt:
 from .checks import DataError
 
 # %% ../nbs/api/cli.ipynb #cl100003
+FOLDERS = "tiny", "sample", "full" # of `fetch.FOLDERS`
+
 def get_data(name, source=None):
     from mnist_course.fetch import get_data as get
     return get(name, source)
@@ -140,7 +142,7 @@ def pack(
     archives = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in "tiny", "sample", "full":
+        for name in FOLDERS:
             path = get_data(name, "mnist")
             archive = folder/f"{path.name}.tgz"
             with whole(archive) as half, tarfile.open(half, "w:gz") as tar: tar.add(path, path.name)
@@ -216,7 +218,7 @@ def _pack_data(folder:_Folder):
 def _verify():
     "Decode every image of the data folder again and compare with MNIST's digests."
     from mnist_course.fetch import _decode, verify
-    for name in "tiny", "sample", "full":
+    for name in FOLDERS:
         path = get_data(name)
         is_mnist = source_of(path) == "mnist"
         if is_mnist: verify(_decode(path), name, path)
