@@ -254,6 +254,7 @@ def _round(k, c_in, c_out, side, rng, dtype): # its four layers, by name
     return {f"conv{k}": Conv(kernels, padding=side//2), f"pool{k}": MaxPool(2),
             f"norm{k}": BatchNorm(c_out, dtype), f"relu{k}": ReLU()}
 
+# %% ../nbs/09_convolution.ipynb #cnnrnds1
 def _rounds(maps, sides, size, n_out, rng, dtype): # all layers, by name
     layers, c_in = {}, 1
     for k, (c_out, side) in enumerate(zip(maps, sides, strict=True), start=1):
