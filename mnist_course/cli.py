@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LESSONS', 'project_folder', 'project_settings', 'lessons', 'LessonError', 'run_notebook', 'fetch_data', 'pack',
-           'course', 'parser', 'main']
+           'course', 'parser', 'main', 'ended']
 
 # %% ../nbs/api/cli.ipynb #215a6ac5
 import argparse, os, sys, tarfile, time, warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error as ConfigError
 from pathlib import Path
 
@@ -187,7 +187,6 @@ def _do(args): # what the words ask for
     elif args.command == "methods": _methods()
     else:
         for nb in lessons(args.which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
-    sys.stdout.flush()
 
 # %% ../nbs/api/cli.ipynb #ma1n0001
 def main(
@@ -195,22 +194,33 @@ def main(
 )->int:                  # 0: all went well; 1: a lesson failed; 2: a person's mistake; 130: Ctrl-C
     "Do what the words say."
     args = parser().parse_args(args)
+    return ended("mnist_course", lambda: _do(args))
+
+# %% ../nbs/api/cli.ipynb #06883c4b
+def ended(
+    program:str, # whose name begins the sentence
+    do:Callable, # what is to be done: gives a status, or nothing
+)->int:          # its status; 1, 2, 130 as in `main`
+    "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
-    try: _do(args)
-    except DataError as e: return _complain(e, 2)
-    except LessonError as e: return _complain(e, 1)
-    except KeyboardInterrupt: return _complain("stopped, as you asked.", 130)
+    try: return _flushed(do())
+    except DataError as e: return _complain(program, e, 2)
+    except LessonError as e: return _complain(program, e, 1)
+    except KeyboardInterrupt: return _complain(program, "stopped, as you asked.", 130)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
-    except OSError as e: return _silent(_complain(_told(e), 2))
-    return 0
+    except OSError as e: return _silent(_complain(program, _told(e), 2))
 
 # %% ../nbs/api/cli.ipynb #46c800c6
 def _one_sentence(message, *_, **__): print(f"\nWARNING: {message}\n", file=sys.stderr)
 
-def _complain(error, status):
-    print(f"mnist_course: {error}", file=sys.stderr)
+def _flushed(status): # what was printed has arrived, or its error comes now
+    sys.stdout.flush()
+    return int(status or 0)
+
+def _complain(program, error, status):
+    print(f"{program}: {error}", file=sys.stderr)
     return status
 
 def _told(error:OSError): # the system's own word: no room, no permission, a read-only disk
