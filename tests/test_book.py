@@ -179,6 +179,18 @@ def test_front_page_links_colab_in_words(site):
     assert all(a.get_text() == "Colab" and not a.find("img") for a in links)
 
 
+def test_front_page_draws_first(site):
+    page = site.pages["index.html"]
+    sheet = page.find(id="front")
+    assert sheet.find_previous("blockquote") and not sheet.find_previous("img")
+    described = json.loads(sheet["data-methods"])
+    assert [m["name"] for m in described] == list(make.FRONT)
+    for method in described: assert site.pages[f"{method['lesson']}.html"]
+    climb = page.select_one("article img")
+    assert "Results in two panels" in climb["alt"] # the next thing that is to be seen
+    assert "draw.html" in [a["href"] for a in sheet.find_all("a")]
+
+
 def test_side_by_side_is_the_results(site):
     page = site.pages["lab/benchmarks.html"]
     rows = [[td.get_text() for td in tr.find_all("td")] for tr in page.find_all("tr")]
