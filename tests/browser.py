@@ -9,14 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import weights
-from conftest import PROJECT
+from conftest import built_book
 from mnist_course.data import get_data, load_split
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -117,11 +116,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("book")/"site"
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
-                          capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return built_book(tmp_path_factory)
 
 
 @pytest.fixture

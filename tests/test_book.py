@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import make
 import pytest
 from bs4 import BeautifulSoup
-from conftest import LESSONS, NOTEBOOKS, PROJECT, prose
+from conftest import LESSONS, NOTEBOOKS, PROJECT, built_book, prose
 from mnist_course.lab import benchmarks
 
 notebook = pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
@@ -31,11 +31,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("book")/"site"
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
-                          capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Site(folder)
+    return Site(built_book(tmp_path_factory))
 
 
 def shown_code(nb):
