@@ -168,7 +168,19 @@ def parser()->argparse.ArgumentParser:
     run.add_argument("which", help="the start of its name, such as 02")
     commands.add_parser("results", help="print what each method reaches, from the ledger")
     commands.add_parser("methods", help="list the methods that mnist_course.models offers")
+    _add_marking(commands)
     return top
+
+# %% ../nbs/api/cli.ipynb #ex4m0003
+def _add_marking(commands):
+    test = commands.add_parser("exam", help="write a paper of ten exercises, or mark it")
+    test.add_argument("paper", nargs="?", type=Path, help="one to mark, such as exam-1.ipynb")
+    test.add_argument("--seed", type=int, default=1, help="decides which exercises it has")
+    mark = commands.add_parser("mark", help="mark a folder of learners' workbooks")
+    mark.add_argument("folder", type=Path, help="a folder or a notebook for each learner")
+    mark.add_argument("--seconds", type=float, default=120, help="for each workbook (120)")
+    mark.add_argument("--out", type=Path, default=Path("marks.csv"), help="the table (marks.csv)")
+    commands.add_parser("progress", help="how far you are with the exercises")
 
 # %% ../nbs/api/cli.ipynb #d2d99828
 def _results():
@@ -179,12 +191,35 @@ def _methods():
     from mnist_course.models import METHODS
     for name, what in METHODS.items(): print(f"{name:20} {what}")
 
+# %% ../nbs/api/cli.ipynb #ex4m0001
+def _exam(args):
+    from mnist_course import exam
+    try:
+        if args.paper: print(exam.mark_paper(args.paper))
+        else: print(exam.write_paper(args.seed, project_folder()/"exercises"))
+    except ValueError as e: raise DataError(e) from e
+
+def _mark(args):
+    from mnist_course import marking
+    try: marks = marking.mark(args.folder, args.seconds)
+    except ValueError as e: raise DataError(e) from e
+    for exercise, mistake, n in marking.commonest(marks)[:5]: print(f"{n} × {exercise} {mistake}")
+    print(f"{len(marks)} answers marked: {marking.write_marks(marks, args.out)}")
+
+def _progress():
+    from mnist_course import exercises
+    exercises.progress()
+
+# %% ../nbs/api/cli.ipynb #ex4m0002
 def _do(args): # what the words ask for
     if args.command == "data": fetch_data()
     elif args.command == "pack": print(*pack(args.folder), sep="\n")
     elif args.command == "course": course(args.which)
     elif args.command == "results": _results()
     elif args.command == "methods": _methods()
+    elif args.command == "exam": _exam(args)
+    elif args.command == "mark": _mark(args)
+    elif args.command == "progress": _progress()
     else:
         for nb in lessons(args.which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
 

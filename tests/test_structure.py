@@ -14,7 +14,7 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking"}
+ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking", "patients", "exam"}
 
 
 def exported(folder):
@@ -72,6 +72,8 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
     assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
+    assert imports("patients", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("exam", everywhere=True) <= {*TOOLS, "exercises", "marking"}
 
 
 @pytest.mark.parametrize("answers", sorted(ANSWERS))
