@@ -82,6 +82,7 @@ def _two_relus(n_in, n_hidden, n_out):
 def _wrong_size(n_in, n_hidden, n_out):
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Linear(n_in, n_out))
 
+# %% ../../nbs/exercises/05_relu_net.ipynb #20f5b0e1
 @mistake_of(net, "This has a sigmoid where the ReLU should be")
 def _sigmoid(n_in, n_hidden, n_out):
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.Sigmoid(), nn.Linear(n_hidden, n_out))
