@@ -7,7 +7,7 @@ __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate',
            'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
-import importlib, io, json, os, platform, sys, time
+import importlib, io, os, platform, sys, time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
