@@ -24,14 +24,15 @@ course: $(READY) ## run every lesson in order and print the results
 
 test: test-notebooks test-suite test-wheel ## everything that says the course is right
 
-# Two notebooks at a time, one thread each: more threads than cores get in each other's way.
+# Two notebooks, or two files of tests, at a time, one thread each: more threads than cores get in
+# each other's way.
 test-notebooks: $(READY) ## run the notebooks' own tests
 	$(BIN)/mnist_course data
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
 

@@ -28,6 +28,7 @@ html_theme = "furo"
 html_title = settings["title"]
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_favicon = "static/favicon.svg"
 html_copy_source = html_show_sourcelink = False
 html_use_index = False
 html_math_renderer = "mathml"

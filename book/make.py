@@ -27,6 +27,7 @@ BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]")
 # what a directive of nbdev asks for, as a tag that MyST-NB knows
 TAGS = {"export": "exported", "exporti": "exported", "exports": "exported",
         "echo:false": "remove-input", "output:false": "remove-output"}
+FRONT = "nearest_mean_l2", "softmax", "numpy_relu", "small_cnn" # what the front page asks
 
 
 def pages() -> dict[str, list[tuple[Path, str]]]:
@@ -149,9 +150,22 @@ def prepare_notebook(source: Path) -> str:
     if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
         cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
     if source.name == "index.ipynb":
+        title, subtitle, rest = cells[0]["source"].split("\n\n", 2)
+        cells[0]["source"] = "\n\n".join([title, subtitle, front_sheet(), rest])
         cells.append({"cell_type": "markdown", "id": "contents", "metadata": {},
                       "source": contents()})
     return json.dumps({**book, "cells": cells}, ensure_ascii=False)
+
+
+def front_sheet() -> str:
+    "The sheet of the front page, with what is to be said of its methods before any is fetched."
+    text = (HERE/"static"/"draw-weights.js").read_text(encoding="utf-8")
+    weights = json.loads(text[text.index("{"):text.rindex("}") + 1])
+    known = {m["name"]: m for m in weights["methods"]}
+    keys = "name", "title", "lesson", "what", "accuracy"
+    methods = [{key: known[name][key] for key in keys} for name in FRONT]
+    page = (HERE/"front.html").read_text(encoding="utf-8")
+    return page.replace("METHODS", html.escape(json.dumps(methods)))
 
 
 def contents() -> str:
@@ -172,6 +186,21 @@ def prepare(folder: Path) -> None:
         (folder/place).write_text(text, encoding="utf-8")
 
 
+def slim(site: Path) -> None:
+    "Take out what nobody sees: room between the parts of drawings, colours of terminals."
+    for file in site.rglob("*.svg"):
+        text = file.read_text(encoding="utf-8")
+        if "<text" in text: continue # in words, room counts
+        text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
+        text = re.sub(r"\s*\n\s*", " ", re.sub(r">\s+<", "><", text))
+        file.write_text(text, encoding="utf-8")
+    if any('class="-Color' in page.read_text(encoding="utf-8") for page in site.rglob("*.html")):
+        return
+    for file in site.rglob("*.css"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r"[^{};/]*\.-Color[^{}]*\{[^{}]*\}", "", text), encoding="utf-8")
+
+
 def build(pages: Path, site: Path) -> int:
     "Let Sphinx write a folder of pages as HTML, a warning being an error. Its exit code."
     from sphinx.cmd.build import main
@@ -182,6 +211,7 @@ def build(pages: Path, site: Path) -> int:
     shutil.rmtree(site, ignore_errors=True)
     unused = shutil.ignore_patterns(".*", "*.map", "_sources", "objects.inv")
     shutil.copytree(work, site, ignore=unused)
+    slim(site)
     return 0
 
 

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['LESSONS', 'project_folder', 'project_settings', 'lessons', 'LessonError', 'run_notebook', 'fetch_data', 'pack',
-           'course', 'parser', 'main']
+           'course', 'parser', 'main', 'ended']
 
 # %% ../nbs/api/cli.ipynb #215a6ac5
 import argparse, os, sys, tarfile, time, warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error as ConfigError
 from pathlib import Path
 
@@ -168,7 +168,19 @@ def parser()->argparse.ArgumentParser:
     run.add_argument("which", help="the start of its name, such as 02")
     commands.add_parser("results", help="print what each method reaches, from the ledger")
     commands.add_parser("methods", help="list the methods that mnist_course.models offers")
+    _add_marking(commands)
     return top
+
+# %% ../nbs/api/cli.ipynb #ex4m0003
+def _add_marking(commands):
+    test = commands.add_parser("exam", help="write a paper of ten exercises, or mark it")
+    test.add_argument("paper", nargs="?", type=Path, help="one to mark, such as exam-1.ipynb")
+    test.add_argument("--seed", type=int, default=1, help="decides which exercises it has")
+    mark = commands.add_parser("mark", help="mark a folder of learners' workbooks")
+    mark.add_argument("folder", type=Path, help="a folder or a notebook for each learner")
+    mark.add_argument("--seconds", type=float, default=120, help="for each workbook (120)")
+    mark.add_argument("--out", type=Path, default=Path("marks.csv"), help="the table (marks.csv)")
+    commands.add_parser("progress", help="how far you are with the exercises")
 
 # %% ../nbs/api/cli.ipynb #d2d99828
 def _results():
@@ -179,15 +191,37 @@ def _methods():
     from mnist_course.models import METHODS
     for name, what in METHODS.items(): print(f"{name:20} {what}")
 
+# %% ../nbs/api/cli.ipynb #ex4m0001
+def _exam(args):
+    from mnist_course import exam
+    try:
+        if args.paper: print(exam.mark_paper(args.paper))
+        else: print(exam.write_paper(args.seed, project_folder()/"exercises"))
+    except ValueError as e: raise DataError(e) from e
+
+def _mark(args):
+    from mnist_course import marking
+    try: marks = marking.mark(args.folder, args.seconds)
+    except ValueError as e: raise DataError(e) from e
+    for exercise, mistake, n in marking.commonest(marks)[:5]: print(f"{n} × {exercise} {mistake}")
+    print(f"{len(marks)} answers marked: {marking.write_marks(marks, args.out)}")
+
+def _progress():
+    from mnist_course import exercises
+    exercises.progress()
+
+# %% ../nbs/api/cli.ipynb #ex4m0002
 def _do(args): # what the words ask for
     if args.command == "data": fetch_data()
     elif args.command == "pack": print(*pack(args.folder), sep="\n")
     elif args.command == "course": course(args.which)
     elif args.command == "results": _results()
     elif args.command == "methods": _methods()
+    elif args.command == "exam": _exam(args)
+    elif args.command == "mark": _mark(args)
+    elif args.command == "progress": _progress()
     else:
         for nb in lessons(args.which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
-    sys.stdout.flush()
 
 # %% ../nbs/api/cli.ipynb #ma1n0001
 def main(
@@ -195,22 +229,33 @@ def main(
 )->int:                  # 0: all went well; 1: a lesson failed; 2: a person's mistake; 130: Ctrl-C
     "Do what the words say."
     args = parser().parse_args(args)
+    return ended("mnist_course", lambda: _do(args))
+
+# %% ../nbs/api/cli.ipynb #06883c4b
+def ended(
+    program:str, # whose name begins the sentence
+    do:Callable, # what is to be done: gives a status, or nothing
+)->int:          # its status; 1, 2, 130 as in `main`
+    "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
-    try: _do(args)
-    except DataError as e: return _complain(e, 2)
-    except LessonError as e: return _complain(e, 1)
-    except KeyboardInterrupt: return _complain("stopped, as you asked.", 130)
+    try: return _flushed(do())
+    except DataError as e: return _complain(program, e, 2)
+    except LessonError as e: return _complain(program, e, 1)
+    except KeyboardInterrupt: return _complain(program, "stopped, as you asked.", 130)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
-    except OSError as e: return _silent(_complain(_told(e), 2))
-    return 0
+    except OSError as e: return _silent(_complain(program, _told(e), 2))
 
 # %% ../nbs/api/cli.ipynb #46c800c6
 def _one_sentence(message, *_, **__): print(f"\nWARNING: {message}\n", file=sys.stderr)
 
-def _complain(error, status):
-    print(f"mnist_course: {error}", file=sys.stderr)
+def _flushed(status): # what was printed has arrived, or its error comes now
+    sys.stdout.flush()
+    return int(status or 0)
+
+def _complain(program, error, status):
+    print(f"{program}: {error}", file=sys.stderr)
     return status
 
 def _told(error:OSError): # the system's own word: no room, no permission, a read-only disk

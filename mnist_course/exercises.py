@@ -85,6 +85,10 @@ def _shape(v): # (2, 3) of nested lists; an uneven one ends where it is uneven
     inner = {_shape(item) for item in v}
     return (len(v), *(inner.pop() if len(inner) == 1 else ()))
 
+def _groups(v): # the lengths of the lists within: [[1, 2], [3]] gives [2, 1]
+    if not isinstance(v, list): return None
+    return [_groups(n) for n in v] if any(isinstance(n, list) for n in v) else len(v)
+
 def _numbers(v): return [n for item in v for n in _numbers(item)] if isinstance(v, list) else [v]
 
 def _close(p, q, rtol, atol):
@@ -107,8 +111,11 @@ def differs(
     p, q = _plain(mine), _plain(theirs)
     if _shape(p) != _shape(q):
         return f"The shape is {_shape(p)}, and {_shape(q)} was expected."
+    groups = _groups(p), _groups(q)
     p, q = _numbers(p), _numbers(q)
     if len(p) != len(q): return f"There are {len(p)} values, and {len(q)} were expected."
+    if groups[0] != groups[1]:
+        return f"The lists within have lengths {groups[0]}, and {groups[1]} was expected."
     pairs = list(zip(p, q, strict=True))
     wrong = sum(not _close(a, b, rtol, atol) for a, b in pairs)
     if not wrong: return None

@@ -9,14 +9,16 @@ import json
 import os
 import shutil
 import subprocess
-import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 import torch
 import weights
-from conftest import PROJECT
+from conftest import built_book
 from mnist_course.data import get_data, load_split
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -72,9 +74,9 @@ class Browser:
         return done["result"].get("value")
 
     def open(self, file):
-        "Show a file, from the disk."
+        "Show a file from the disk, or what is at an address."
         self.events.clear()
-        self("Page.navigate", url=Path(file).as_uri())
+        self("Page.navigate", url=file if str(file).startswith("http") else Path(file).as_uri())
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self.message())
 
@@ -117,41 +119,55 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("book")/"site"
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
-                          capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
+    return built_book(tmp_path_factory)
 
 
-@pytest.fixture
-def draw(browser, site):
-    "The page, opened from the disk as by a double click."
-    browser.size(1200, 900)
-    browser.open(site/"draw.html")
-    yield browser
+def nothing_wrong(browser, local=("file:", "data:", "blob:")):
+    "Neither an error nor a request to elsewhere since the page was opened; what it asked for."
     wrong = [e for e in browser.events
              if e.get("method") in ("Runtime.exceptionThrown", "Log.entryAdded")]
     assert not wrong, wrong
     asked = [e["params"]["request"]["url"] for e in browser.events
              if e.get("method") == "Network.requestWillBeSent"]
-    assert asked and all(url.startswith(("file:", "data:", "blob:")) for url in asked), asked
+    assert asked and all(url.startswith(local) for url in asked), asked
+    return asked
 
 
-def at(browser, points):
+def opened(browser, file, width=1200, height=900, touch=False):
+    "Open a page from the disk, as by a double click."
+    browser.size(width, height, touch)
+    browser.open(file)
+    return browser
+
+
+@pytest.fixture
+def draw(browser, site):
+    "The page to draw on."
+    yield opened(browser, site/"draw.html")
+    nothing_wrong(browser)
+
+
+@pytest.fixture
+def front(browser, site):
+    "The front page."
+    yield opened(browser, site/"index.html")
+    nothing_wrong(browser)
+
+
+def at(browser, points, sheet="draw-canvas"):
     "Points in hundredths of the sheet as points of the screen."
-    browser.run("document.getElementById('draw-canvas')"
+    browser.run(f"document.getElementById('{sheet}')"
                 ".scrollIntoView({block: 'center', behavior: 'instant'})")
     left, top, width, height = browser.run(
         "(r => [r.left, r.top, r.width, r.height])"
-        "(document.getElementById('draw-canvas').getBoundingClientRect())")
+        f"(document.getElementById('{sheet}').getBoundingClientRect())")
     return [(left + x/100*width, top + y/100*height) for x, y in points]
 
 
-def settled(browser):
+def settled(browser, said="draw-said"):
     "Wait until the page has answered and spoken; what it says."
     browser.run("new Promise(go => requestAnimationFrame(() => setTimeout(go, 400)))")
-    return browser.run("document.getElementById('draw-said').textContent")
+    return browser.run(f"document.getElementById('{said}').textContent")
 
 
 ONE = [(52, y) for y in range(20, 82, 4)]
@@ -287,3 +303,67 @@ def test_dark_and_light(draw):
         sheet = "getComputedStyle(document.getElementById('draw-canvas')).backgroundColor"
         assert draw.run(sheet) == "rgb(255, 255, 255)" # ink is black in both
     assert seen[0] != seen[1]
+
+
+# ---- the front page ----
+
+def fetched(browser, name):
+    "How often a file of this name was asked for."
+    return sum(e["params"]["request"]["url"].endswith(name) for e in browser.events
+               if e.get("method") == "Network.requestWillBeSent")
+
+
+@pytest.mark.parametrize("touch", [False, True], ids=["mouse", "finger"])
+def test_front_page_reads_what_is_drawn(front, touch):
+    if touch: front.size(360, 740, touch=True)
+    assert "empty" in settled(front, "front-said") and front.run(SHOWN) == ["–"]*4
+    assert not fetched(front, "draw-weights.js") # nothing is drawn yet
+    points = at(front, ONE, "front-canvas")
+    before = front.run("scrollY")
+    front.stroke(points, touch)
+    front.run("new Promise(go => { const wait = () => FrontPage.sheet.drawing() || document"
+              ".querySelector('.draw-digit').textContent === '–' ? setTimeout(wait, 50) : go();"
+              " wait(); })")
+    said = settled(front, "front-said")
+    assert abs(front.run("scrollY") - before) < 3
+    assert front.run(SHOWN).count("1") >= 3, said
+    assert fetched(front, "draw-weights.js") == 1
+    front.run("document.getElementById('front-clear').click()")
+    assert "empty" in settled(front, "front-said") and front.run(SHOWN) == ["–"]*4
+
+
+def test_front_page_answers_as_the_whole_page(front, site):
+    front.run("document.querySelectorAll('#front-buttons button')[1].click()")
+    for _ in range(20):
+        if front.run(SHOWN)[0] != "–": break
+        settled(front, "front-said")
+    names = front.run("FrontPage.described.map(m => m.name)")
+    assert front.run(SHOWN) == ["3"]*4 and len(names) == 4
+    bars = "[...document.querySelectorAll('[data-method] .draw-bars')].map(b => [b.closest('tr')" \
+           ".dataset.method, b.getAttribute('aria-label')])"
+    here = dict(front.run(bars))
+    nothing_wrong(front)
+    opened(front, site/"draw.html").run("DrawPage.load(DrawPage.example(DrawPage.EXAMPLES[4]))")
+    there = dict(front.run(bars))
+    assert here == {name: there[name] for name in names}
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_): pass
+
+
+def test_front_page_is_light(browser, site):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/"
+    try:
+        browser.size(1200, 900)
+        browser.open(address + "index.html")
+        settled(browser, "front-said")
+        nothing_wrong(browser, (address, "data:"))
+        sent = sum(e["params"]["encodedDataLength"] for e in browser.events
+                   if e.get("method") == "Network.loadingFinished")
+        paint = browser.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
+        print(f"front page: {sent/1000:.0f} kB, first contentful paint after {paint:.0f} ms")
+        assert 50_000 < sent < 300_000
+    finally: server.shutdown()

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import make
 import pytest
 from bs4 import BeautifulSoup
-from conftest import LESSONS, NOTEBOOKS, PROJECT, prose
+from conftest import LESSONS, NOTEBOOKS, PROJECT, built_book, prose
 from mnist_course.lab import benchmarks
 
 notebook = pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
@@ -31,11 +31,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("book")/"site"
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
-                          capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Site(folder)
+    return Site(built_book(tmp_path_factory))
 
 
 def shown_code(nb):
@@ -181,6 +177,18 @@ def test_front_page_links_colab_in_words(site):
     links = [a for a in page.select("article a") if "colab" in a["href"]]
     assert len(links) == len(LESSONS)
     assert all(a.get_text() == "Colab" and not a.find("img") for a in links)
+
+
+def test_front_page_draws_first(site):
+    page = site.pages["index.html"]
+    sheet = page.find(id="front")
+    assert sheet.find_previous("blockquote") and not sheet.find_previous("img")
+    described = json.loads(sheet["data-methods"])
+    assert [m["name"] for m in described] == list(make.FRONT)
+    for method in described: assert site.pages[f"{method['lesson']}.html"]
+    climb = page.select_one("article img")
+    assert "Results in two panels" in climb["alt"] # the next thing that is to be seen
+    assert "draw.html" in [a["href"] for a in sheet.find_all("a")]
 
 
 def test_side_by_side_is_the_results(site):

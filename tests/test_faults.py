@@ -532,7 +532,7 @@ BY_HAND = { # not walked, and why
     "numpy_net.FaultySigmoid": "the same", "python_net.SHADES": "numbers", "python_net.SIZES": "numbers",
     "resnet.PIXEL_MEAN": "a number", "resnet.PIXEL_STD": "a number",
     "speed.specialised": "a context; below", "plots.STYLE": "settings", "plots.course_style": "no arguments",
-    "models.METHODS": "names", "models.Method": "a record", "figures.CONFIDENCE": "a number",
+    "models.METHODS": "names", "models.load": "reads a file: test_saved.py", "models.Method": "a record", "figures.CONFIDENCE": "a number",
     "figures.Measured": "a record", "sgd.threes_and_sevens": "reads a folder: test_data.py",
     "sgd.train_epoch": "called by fit_linear; test_training.py", "sgd.validate_epoch": "the same",
     "gradcheck.EPS": "a number", "gradcheck.Entry": "a record",
@@ -548,7 +548,8 @@ ELSEWHERE = {
     "fetch": "test_faults_files.py and test_data.py", "cli": "test_cli.py",
     "preserve": "test_faults_files.py", "clinic": "test_clinic.py", "exercises": "test_exercises.py",
     "marking": "test_marking.py", "handwriting": "test_handwriting.py",
-    "formats": "test_edges.py and test_faults_files.py", "swap": "test_exercises.py",
+    "formats": "test_edges.py and test_faults_files.py", "saved": "test_saved.py",
+    "checkpoint": "test_checkpoint.py", "tasks": "test_commands.py", "swap": "test_exercises.py",
     "lab": "not for the learner",
 }
 

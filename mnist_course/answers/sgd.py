@@ -63,10 +63,25 @@ def _cross_entropy(scores, targets):
 @mistake_of(loss, "The distance has a sign: errors on threes and on sevens would cancel out")
 def _signed(scores, targets): return (targets - scores.sigmoid()).mean()
 
+@mistake_of(loss, "Errors on threes count as negative and cancel those on sevens: take distances")
+def _signed_back(scores, targets): return (scores.sigmoid() - targets).mean()
+
 @mistake_of(loss, "You compare (n, 1) with (n,): every image meets the target of every other")
 def _broadcast(scores, targets):
     p = scores.sigmoid()
     return torch.where(targets[:, 0] == 1, 1 - p, p).mean()
+
+# %% ../../nbs/exercises/02_manual_sgd.ipynb #f4ac4ca7
+@mistake_of(loss, "The condition asks what the model says: it should ask what is true, the target")
+def _asks_the_model(scores, targets):
+    p = scores.sigmoid()
+    return torch.where(p > .5, 1 - p, p).mean()
+
+@mistake_of(loss, "This counts the errors: it is flat, so there is no gradient to follow")
+def _counts(scores, targets): return ((scores > 0) != (targets == 1)).double().mean()
+
+@mistake_of(loss, "The softmax of a single score is always 1: take the sigmoid")
+def _softmax(scores, targets): return (targets == 0).double().mean()
 
 # %% ../../nbs/exercises/02_manual_sgd.ipynb #f7660f45
 step = Exercise("02.2", "The step", (
@@ -106,7 +121,7 @@ def _climbs(params, lr): sgd_step(params, -lr)
 def _stale(params, lr):
     for p in params: p.data -= lr*p.grad
 
-@mistake_of(step, "The gradients are emptied before they are used, so that nothing moves")
+@mistake_of(step, "Nothing moves: the gradients are emptied first, or `p = …` names a new tensor")
 def _too_early(params, lr):
     for p in params: p.grad.zero_()
 
@@ -118,6 +133,21 @@ def _first_only(params, lr): sgd_step(params[:1], lr)
 
 @mistake_of(step, "The gradients are divided by the learning rate")
 def _divides(params, lr): sgd_step(params, 1/lr)
+
+# %% ../../nbs/exercises/02_manual_sgd.ipynb #639e770c
+@mistake_of(step, "Only the last gradient is emptied: that line stands outside the loop")
+def _outside(params, lr):
+    _stale(params, lr)
+    params[-1].grad.zero_()
+
+@mistake_of(step, "The parameter is emptied where its gradient should be")
+def _empties_p(params, lr):
+    for p in params: p.data.zero_()
+
+@mistake_of(step, "The parameter becomes the step: subtract it from where the parameter was")
+def _becomes(params, lr):
+    for p in params: p.data.zero_()
+    sgd_step(params, lr)
 
 # %% ../../nbs/exercises/02_manual_sgd.ipynb #08087659
 derivative = Exercise("02.3", "The derivative of the sigmoid", (
@@ -148,6 +178,12 @@ def _twice_sigmoid(z): return sigmoid_grad(z.sigmoid())
 @mistake_of(derivative, "The factor 1 - p is missing or squared wrongly: this is p squared")
 def _square(z): return z.sigmoid()**2
 
+@mistake_of(derivative, "The outer derivative is -(1 + u)^-2: the square below is missing")
+def _no_square(z): return 1 - z.sigmoid()
+
+@mistake_of(derivative, "The inner derivative is missing: du/dz = -e^-z for u = e^-z")
+def _outer_alone(z): return -z.sigmoid()**2
+
 # %% ../../nbs/exercises/02_manual_sgd.ipynb #2ed331c1
 by_hand = Exercise("02.4", "A step by hand", (
     "The derivative of the loss with respect to w is 2(w·x − y) times one more factor.",
@@ -159,4 +195,6 @@ is_value(by_hand, 1.7, {
     "The factor 2 of the square is missing": 1.85,
     "This is the gradient, not the weight after the step": 30.,
     "The learning rate is missing": -28.,
+    "The step takes the gradient, 2·5·3, not the error 5": 1.95,
+    "The step takes the gradient, not the loss 25": 1.75,
     "This is the step alone: subtract it from w": .3})
