@@ -29,6 +29,26 @@ TAGS = {"export": "exported", "exporti": "exported", "exports": "exported",
         "echo:false": "remove-input", "output:false": "remove-output"}
 FRONT = "nearest_mean_l2", "softmax", "numpy_relu", "small_cnn" # what the front page asks
 
+# figures that move: below which section of which lesson, and what each is called
+LIVE = {
+    "02_manual_sgd.ipynb": {
+        "One weight on a curve": ("descent", "Choose a rate, and walk. Where does it begin to "
+                                  "diverge?"),
+        "Two weights: a landscape": ("contour", "One rate for a steep and a flat direction.")},
+    "05_relu_net.ipynb": {
+        "A nonlinearity": ("boundary", "The same points and nets: add hidden units, and the "
+                           "boundary gets more places to bend.")},
+    "06_ten_digits.ipynb": {
+        "From ten scores to ten probabilities": ("softmax", "Pull at a score, and see all shares "
+                                                 "move. What does adding 1 to all of them do?")},
+    "07_backprop_python.ipynb": {
+        "Backward": ("pencil", "The pencil's network, number by number: forward, then back. "
+                     "Change the inputs and do it again.")},
+    "09_convolution.ipynb": {
+        "A window that slides": ("kernel", "Slide the window over the lesson's seven, or over a "
+                                 "digit of your own.")},
+}
+
 
 def pages() -> dict[str, list[tuple[Path, str]]]:
     "The parts of the book: each page's source and its place in the book, in order."
@@ -149,12 +169,50 @@ def prepare_notebook(source: Path) -> str:
         elif cell["cell_type"] == "code" and prepare_code(cell, source): cells.append(cell)
     if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
         cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
+    if source.parent == NBS and source.name in LIVE:
+        cells = live_figures(cells, LIVE[source.name])
     if source.name == "index.ipynb":
         title, subtitle, rest = cells[0]["source"].split("\n\n", 2)
         cells[0]["source"] = "\n\n".join([title, subtitle, front_sheet(), rest])
         cells.append({"cell_type": "markdown", "id": "contents", "metadata": {},
                       "source": contents()})
     return json.dumps({**book, "cells": cells}, ensure_ascii=False)
+
+
+def live_figures(cells: list, figures: dict) -> list:
+    "The cells with each figure at the end of its section; a section that is not there stops it."
+    def text_cell(source, name): # a Markdown cell of our own
+        return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
+
+    placed, waiting, left = [], None, dict(figures)
+    for cell in cells:
+        if cell["cell_type"] != "markdown":
+            placed.append(cell)
+            continue
+        lines, in_code = [], False
+        for line in cell["source"].split("\n"):
+            if line.startswith("```"): in_code = not in_code
+            heading = None if in_code else re.match(r"#+ (.+)|---$", line)
+            if heading and waiting: # a rule ends a section, too
+                if any(lines):
+                    above = {**cell, "source": "\n".join(lines), "id": f"{cell['id']}-above"}
+                    placed.append(above)
+                placed.append(text_cell(waiting, f"live-{len(left)}"))
+                lines, waiting = [], None
+            if heading and heading[1] in left:
+                name, words = left.pop(heading[1])
+                waiting = (f'<div class="live" id="live-{name}" role="group" '
+                           f'aria-label="A figure to move: {html.escape(words)}">\n'
+                           f"<p><strong>To move.</strong> {html.escape(words)}</p>\n"
+                           "<noscript><p>(This figure needs JavaScript.)</p></noscript>\n</div>")
+            lines.append(line)
+        placed.append({**cell, "source": "\n".join(lines)})
+    if left: raise ValueError(f"No section is called {', '.join(left)}: name another in make.LIVE.")
+    scripts = "".join(f'<script defer src="_static/{name}.js"></script>\n'
+                      for name in ("draw-net", "draw-sheet", "live-data", "live"))
+    styles = "".join(f'<link rel="stylesheet" href="_static/{name}.css">\n'
+                     for name in ("draw", "live"))
+    return [*placed, text_cell(styles + scripts, "live-scripts")]
 
 
 def front_sheet() -> str:
