@@ -15,6 +15,8 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import readers
+
 HERE = Path(__file__).parent.resolve()
 PROJECT = HERE.parent
 NBS = PROJECT/"nbs"
@@ -61,7 +63,7 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
-            "Tools": below("api"),
+            "Tools": [(HERE/"reference.md", "reference.md"), *below("api")],
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
@@ -149,26 +151,35 @@ def prepare_code(cell: dict, source: Path) -> bool:
     tags = tags + [TAGS[name] for name in found if name in TAGS]
     pictures = [o["metadata"][kind]["alt"] for o in cell["outputs"] for kind in o.get("data", ())
                 if "alt" in o.get("metadata", {}).get(kind, ())]
+    if "hide" in found: # there, behind the switch of the lesson's head
+        cell["outputs"], tags = [], ["check"]
     cell["metadata"] = {"tags": list(dict.fromkeys(tags))}
     if pictures: cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(pictures)}}
     for output in cell["outputs"]:
         if "text/markdown" in output.get("data", ()):
             text = BADGE.sub("[Colab]", "".join(output["data"]["text/markdown"]))
             output["data"]["text/markdown"] = prepare_prose(text, source)
-    return "hide" not in found and bool(cell["source"])
+    return bool(cell["source"])
 
 
 def prepare_notebook(source: Path) -> str:
     "A notebook as the book shows it."
     book, levels = json.loads(source.read_text(encoding="utf-8")), Levels()
-    cells = []
+    lesson = source.parent == NBS and source.name[:2].isdigit()
+    module, seen, cells = readers.module_of(book), set(), []
+    line = readers.lesson_head(book, source.name, SETTINGS) if lesson else ""
     for cell in book["cells"]:
+        links = readers.links_to_reference(cell, module, PAGES[source], seen)
         if cell["cell_type"] == "markdown":
             cell["source"] = prepare_prose(levels("".join(cell["source"])), source)
             cells.append(cell)
-        elif cell["cell_type"] == "code" and prepare_code(cell, source): cells.append(cell)
-    if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
-        cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
+        elif cell["cell_type"] == "code" and prepare_code(cell, source):
+            cells.append(cell)
+            if links: cells.append(links)
+    if lesson: # the title says which lesson it is
+        title, subtitle, rest = cells[0]["source"].split("\n\n", 2)
+        title = title.replace("# ", f"# {source.name[:2]} ", 1)
+        cells[0]["source"] = "\n\n".join([title, subtitle, line, rest])
     if source.parent == NBS and source.name in LIVE:
         cells = live_figures(cells, LIVE[source.name])
     if source.name == "index.ipynb":
@@ -235,11 +246,18 @@ def contents() -> str:
     return "\n\n".join(trees)
 
 
+def notebooks() -> dict: # place in the book -> notebook
+    "All notebooks, as they are committed."
+    return {place: json.loads(source.read_text(encoding="utf-8"))
+            for source, place in PAGES.items() if source.suffix == ".ipynb"}
+
+
 def prepare(folder: Path) -> None:
     "Write every page's source into a folder."
     for source, place in PAGES.items():
-        text = (prepare_notebook(source) if source.suffix == ".ipynb" else
-                prepare_prose(source.read_text(encoding="utf-8"), source))
+        if place == "reference.md": text = readers.reference(notebooks())
+        elif source.suffix == ".ipynb": text = prepare_notebook(source)
+        else: text = prepare_prose(source.read_text(encoding="utf-8"), source)
         (folder/place).parent.mkdir(parents=True, exist_ok=True)
         (folder/place).write_text(text, encoding="utf-8")
 
@@ -278,8 +296,14 @@ def make(site: Path) -> int:
     if site.exists() and any(site.iterdir()) and not (site/"searchindex.js").exists():
         sys.exit(f"{site} holds something that is no book: name another folder, or an empty one.")
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder)/"pages")
-        return build(Path(folder)/"pages", site)
+        prepared = Path(folder)/"pages"
+        prepare(prepared)
+        done = build(prepared, site)
+        if done: return done
+        parts = {part: [place for _, place in found] for part, found in pages().items()}
+        lessons = {nb.name: nb for nb in NBS.glob("[0-9][0-9]_*.ipynb")}
+        readers.add(prepared, site, parts, lessons, SETTINGS)
+        return 0
 
 
 if __name__ == "__main__":
