@@ -91,8 +91,9 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 book: $(READY) ## make the website from the committed notebooks, in _book
 	$(BIN)/python book/make.py
 
-weights: $(READY) ## train the methods of the page "Draw a digit" and pack them (minutes, MNIST)
+weights: $(READY) ## train what the book's drawing and moving figures show, and pack it (minutes, MNIST)
 	$(BIN)/python book/weights.py
+	$(BIN)/python book/live.py
 
 test-book: $(READY) ## test the book's live page in a browser (needs Chromium; CHROMIUM=...)
 	$(BIN)/python -m pytest tests/browser.py
