@@ -7,7 +7,7 @@ __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate',
            'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
-import importlib, io, os, platform, sys, time
+import importlib, io, json, os, platform, sys, time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -77,19 +77,22 @@ def train(
     device:str=None,   # such as "cpu"; only for the methods that take one
     save:Path=None,    # where the model goes; not kept if not given
     checkpoint:Path=None, # where the training stands, to go on from after an interruption
+    report:Path=None,  # where the result goes, as JSON; not kept if not given
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))
-    if save is not None and not Path(save).absolute().parent.is_dir():
-        raise ValueError(f"There is no folder {Path(save).absolute().parent} to save to: make it.")
+    for file in (save, checkpoint, report): _must_have_folder(file)
     fit_on, judge = load_data(data)
     start = time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
     seconds = time.perf_counter() - start
     if save is not None: model.save(save)
-    return {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
+    done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
             "saved": save and str(save), "versions": versions()}
+    if report is not None:
+        with fetch.whole(Path(report)) as half: half.write_text(json.dumps(done, indent=1))
+    return done
 
 # %% ../nbs/api/tasks.ipynb #cf89d880
 def _epochs(method, epochs): # the setting of that meaning, under the method's own name
@@ -98,6 +101,10 @@ def _epochs(method, epochs): # the setting of that meaning, under the method's o
     for name in "n_epochs", "epochs":
         if name in known: return {name: epochs}
     raise ValueError(f"{method} has its own number of epochs: leave it out.")
+
+def _must_have_folder(file): # before hours of training, not after
+    if file is not None and not Path(file).absolute().parent.is_dir():
+        raise ValueError(f"There is no folder {Path(file).absolute().parent} to write to: make it.")
 
 def versions()->dict: # name -> version
     "Of what a result depends on."
