@@ -178,7 +178,7 @@ def gradients_not_zeroed(s):
     "Each step adds its gradients to the old ones."
     s.zero, s.lr = False, s.lr/16
 
-def rate_too_high(s): s.lr = s.rng.choice([16, 20, 25])*s.lr
+def rate_too_high(s): s.lr = s.rng.choice([50, 70, 90])*s.lr
 
 def rate_too_low(s): s.lr = s.rng.choice([5e-5, 1e-4])*s.lr
 

@@ -31,7 +31,7 @@ MORE = {
                  {"02.1": "right", "02.4": "right"}),
     "sleeps": ([HAND, "import time\nwhile True: time.sleep(1)", SUM],
                {"02.1": "too long", "02.4": "right"}),
-    "catches everything": (["def f(s, t):\n    while True:\n        try:\n            while True: pass"
+    "catches everything": (["def f(s, t):\n    while True:\n        try:\n            while 1: pass"
                             "\n        except BaseException: pass\ncheck('02.1', f)", HAND],
                            {"02.1": "too long", "02.4": "too long"}),
     "collects": ([HAND, "kept = []\nwhile True: kept.append(bytes(100 << 20))", RIGHT],
