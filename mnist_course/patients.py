@@ -102,14 +102,17 @@ def _share_right(s, model, x, y): return (_read(s, model, x) == _labels(y)).doub
 
 # %% ../nbs/api/patients.ipynb #c66a2985
 def unshuffled(s):
+    "Images in the order of their classes."
     order = s.y.argsort(stable=True)
     s.x, s.y, s.shuffle = s.x[order], s.y[order], False
 
 def validates_on_training(s):
+    "500 images to train on, and they are validated on, too."
     s.x, s.y, s.n_steps = s.x[:500], s.y[:500], 600
     s.xv, s.yv = torch.cat([s.x, s.xv[:50]]), torch.cat([s.y, s.yv[:50]])
 
 def scaled_otherwise(s):
+    "Pixels in use undivided, inverted, or normalised as in no training here."
     s.in_use = s.rng.choice([255*s.xv, 1 - s.xv, (s.xv - .13)/.31])
 
 # %% ../nbs/api/patients.ipynb #6493001c
@@ -122,9 +125,13 @@ def broadcasting_loss(s):
     nn.init.normal_(s.model[2].weight, std=.05, generator=torch.Generator().manual_seed(s.seed))
     s.loss_func = lambda scores, targets: (F.softplus(scores) - targets*scores).mean()
 
-def softmax_twice(s): s.model = nn.Sequential(*s.model, nn.Softmax(1))
+# %% ../nbs/api/patients.ipynb #pa700101
+def softmax_twice(s):
+    "The model ends with the softmax that the loss applies."
+    s.model = nn.Sequential(*s.model, nn.Softmax(1))
 
 def overflowing_softmax(s):
+    "Powers of scores as they are, and two images that were not divided by 255."
     def homemade(scores, labels):
         powers = scores.exp()
         chosen = (powers/powers.sum(1, keepdim=True))[range(len(labels)), labels]
@@ -146,6 +153,7 @@ class _SecondOnInput(nn.Module):
         return h
 
 def second_layer_on_input(s):
+    "The second layer gets the pixels, the first is thrown away."
     second = nn.Linear(s.x.shape[1], 10)
     nn.init.normal_(second.weight, std=.02, generator=torch.Generator().manual_seed(s.seed))
     nn.init.zeros_(second.bias)
@@ -153,9 +161,11 @@ def second_layer_on_input(s):
 
 # %% ../nbs/api/patients.ipynb #2788904c
 def weights_alike(s):
+    "Every weight 0.02."
     for layer in s.model[0], s.model[2]: nn.init.constant_(layer.weight, .02)
 
-def dead_units(s): # a few steps at fifteen times the rate kill them; the rate is right again
+def dead_units(s):
+    "A few steps at twenty times the rate, and biases far below zero."
     fast = copy.copy(s)
     fast.lr, fast.n_steps = 20*s.lr, 60
     _train(fast, s.model)
@@ -164,9 +174,11 @@ def dead_units(s): # a few steps at fifteen times the rate kill them; the rate i
 # %% ../nbs/api/patients.ipynb #8abf7c7c
 def backward_forgotten(s): s.backward = False
 
-def gradients_not_zeroed(s): s.zero, s.lr = False, s.lr/16
+def gradients_not_zeroed(s):
+    "Each step adds its gradients to the old ones."
+    s.zero, s.lr = False, s.lr/16
 
-def rate_too_high(s): s.lr = s.rng.choice([16, 20, 25])*s.lr
+def rate_too_high(s): s.lr = s.rng.choice([50, 70, 90])*s.lr
 
 def rate_too_low(s): s.lr = s.rng.choice([5e-5, 1e-4])*s.lr
 
@@ -187,7 +199,9 @@ class _OwnSigmoid(torch.autograd.Function):
 class _Sigmoid(nn.Module):
     def forward(self, z): return _OwnSigmoid.apply(z)
 
-def sigmoid_twice_in_backward(s): s.model[1], s.lr, s.n_steps = _Sigmoid(), 1., 600
+def sigmoid_twice_in_backward(s):
+    "The derivative is taken of the value, not of the weighted sum."
+    s.model[1], s.lr, s.n_steps = _Sigmoid(), 1., 600
 
 # %% ../nbs/api/patients.ipynb #4f0ae330
 class _OwnLinear(torch.autograd.Function):
@@ -205,12 +219,14 @@ class _Layer(nn.Linear):
     def forward(self, xb): return _OwnLinear.apply(xb, self.weight, self.bias)
 
 def bias_over_wrong_axis(s):
+    "The bias gradient is summed over the outputs, in batches of ten."
     layer = _Layer(*reversed(s.model[2].weight.shape))
     layer.load_state_dict(s.model[2].state_dict())
     s.model[2], s.bs, s.lr = layer, 10, s.lr/2
 
 # %% ../nbs/api/patients.ipynb #d6c55f12
 def eval_forgotten(s):
+    "Batch normalisation and dropout, and nobody calls eval."
     n = s.model[0].out_features
     s.model = nn.Sequential(s.model[0], nn.BatchNorm1d(n), nn.ReLU(), nn.Dropout(.3), s.model[2])
     s.eval_first = False
@@ -505,6 +521,7 @@ def patient(
     complaint = found.again if seed else found.complaint
     return Patient(f"case {case}", found, s, complaint, s.model, model, losses)
 
+# %% ../nbs/api/patients.ipynb #pa700201
 def _spoiled(fault, seed, data=None):
     s = set_up(seed, data)
     fault(s)
@@ -626,6 +643,7 @@ HEALTHY = {"two layers": nothing_wrong, "linear, from zero": _from_zero, "sigmoi
            "log-probabilities": _log_probabilities, "batch norm and dropout": _batch_norm,
            "normalised pixels": _normalised}
 
+# %% ../nbs/api/patients.ipynb #pa700203
 @dataclass
 class Trial:
     "What a check of yours has caught, and whom it has frightened; prints well."
