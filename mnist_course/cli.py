@@ -369,6 +369,34 @@ def _doctor(as_json:_Json=False):
     if as_json: return _print_json([dict(zip(keys, row, strict=True)) for row in rows])
     for what, how, do in rows: print(f"{what:22} {how}" + (f"  ({do})" if do else ""))
 
+# %% ../nbs/api/cli.ipynb #ex4m0002
+@command()
+def _exam(paper:Annotated[Path, typer.Argument(metavar="paper", help="one to mark, such as "
+                          "exam-1.ipynb; a new one is written if not given")]=None,
+          seed:Annotated[int, typer.Option(help="decides which exercises it has")]=1):
+    "Write a paper of ten exercises from all lessons, or mark it."
+    from mnist_course import exam
+    print(exam.mark_paper(paper) if paper else
+          exam.write_paper(seed, project_folder()/"exercises"))
+
+@command()
+def _mark(folder:Annotated[Path, typer.Argument(metavar="folder", help="a folder or a notebook for "
+                                                "each learner")],
+          seconds:Annotated[float, typer.Option(help="for each workbook")]=120.,
+          out:Annotated[Path, typer.Option(help="the table")]=Path("marks.csv")):
+    "Mark a folder of learners' workbooks, each in a process of its own."
+    from mnist_course import marking
+    marks = marking.mark(folder, seconds)
+    for exercise, mistake, n in marking.commonest(marks)[:5]: print(f"{n} × {exercise} {mistake}")
+    print(f"{len(marks)} answers marked: {marking.write_marks(marks, out)}")
+
+# %% ../nbs/api/cli.ipynb #ex4m0003
+@command()
+def _progress():
+    "Say how far you are with the exercises."
+    from mnist_course import exercises
+    exercises.progress()
+
 # %% ../nbs/api/cli.ipynb #ma1n0001
 def main(
     args:list[str]=None, # words after the command's name; the process's own if not given

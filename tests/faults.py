@@ -816,10 +816,13 @@ def servers(place, rng, n):
 
 # --- Ctrl-C ---
 
-def command(*words, cwd=None):
+COMMAND = "-c", "import sys; from mnist_course.cli import main; sys.exit(main())"
+LAB = "-m", "mnist_course.lab"
+
+
+def command(*words, cwd=None, program=COMMAND):
     "The command, as a terminal starts it."
-    code = "import sys; from mnist_course.cli import main; sys.exit(main())"
-    return subprocess.Popen([sys.executable, "-c", code, *words], cwd=cwd, text=True,
+    return subprocess.Popen([sys.executable, *program, *words], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                             env={**os.environ, "PYTHONPATH": str(HERE.parent)})
 
@@ -833,7 +836,7 @@ def interrupted(process, after):
         process.kill()
         return "silent wait", "after Ctrl-C"
     if process.returncode == 0: return GOOD, "" # it had been done before
-    word = "mnist_course: stopped, as you asked." in said and "Traceback" not in said
+    word = ": stopped, as you asked." in said and "Traceback" not in said
     return (GOOD, "") if process.returncode == 130 and word else (
         "traceback", f"{process.returncode} {said[-300:]}")
 
@@ -853,17 +856,27 @@ def ctrl_c_fetching(place, rng, n):
 
 @kind("Ctrl-C while a lesson runs", "Ctrl-C", 8)
 def ctrl_c_running(place, rng, n):
+    yield from stopped_notebook(place, rng, n, "01_slow", "run", "01")
+
+
+@kind("Ctrl-C in a maintainer's command", "Ctrl-C", 8)
+def ctrl_c_laboratory(place, rng, n):
+    yield from stopped_notebook(place, rng, n, "index", "readme", program=LAB)
+
+
+def stopped_notebook(place, rng, n, name, *words, program=COMMAND):
+    "A command that runs a slow notebook is interrupted: no half, no kernel is left."
     import nbformat
     import psutil
     from nbformat.v4 import new_code_cell, new_notebook
     clone = place.root/"neighbour"/"clone"
     (clone/"nbs").mkdir(parents=True)
     (clone/"settings.ini").write_text("[DEFAULT]\nlib_name = mnist_course\n")
-    nb = clone/"nbs"/"01_slow.ipynb"
+    nb = clone/"nbs"/f"{name}.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("import time\ntime.sleep(60)")]), nb)
     whole = nb.read_bytes()
     for _ in range(n):
-        process = command("run", "01", cwd=clone)
+        process = command(*words, cwd=clone, program=program)
         time.sleep(rng.uniform(.5, 9))
         kernels = psutil.Process(process.pid).children(recursive=True)
         end = interrupted(process, 0)
@@ -1078,6 +1091,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="list the kinds")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background job ignores it
     chosen = [k for k in KINDS if not args.kinds or k.startswith(tuple(args.kinds))]
     if args.list: return print(*chosen, sep="\n")
     about = dict(date=time.strftime("%Y-%m-%d"), python=platform.python_version(),
@@ -1105,4 +1119,4 @@ def main():
     return bool(bad)
 
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__": sys.exit(cli.ended("faults", main))

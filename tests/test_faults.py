@@ -22,6 +22,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
@@ -172,6 +173,12 @@ def _train(images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing, pla
     model = speed.train(small(), images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing,
                         speed.shift, plain, device="cpu")
     return speed.predict(model, grey())
+
+
+def _labelled(gap):
+    ax = Figure().subplots()
+    ax.plot([0, 1], label="a line")
+    plots.label_lines(ax, gap)
 
 
 def _grid(images, n_cols, size): return plots.image_grid(images, "Squares.", None, n_cols, size)
@@ -365,6 +372,7 @@ GOOD = {
     "speed.fit_resnet": call(lambda pair: speed.fit_resnet(pair, device="cpu"), "pair_bad_only", pair),
     "speed.Coloured": call(lambda m: type(speed.Coloured(m).model), "model", net),
     "trained.Trained": call(lambda a: trained.Trained(None, a).final, "accuracies", lambda: [.5]),
+    "plots.label_lines": call(_labelled, "positive", lambda: 11),
     "plots.show": call(plots.show, "text", lambda: "Nothing."),
     "plots.image_grid": call(_grid, "pictures count positive", lambda: grey(2, 4, 4), lambda: 3,
                              lambda: 1),

@@ -14,7 +14,8 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking"}
+ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking", "patients", "exam",
+        "capstone"}
 
 
 def exported(folder):
@@ -72,11 +73,16 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
     assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
+    assert imports("patients", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("capstone", everywhere=True) <= {*LESSONS, *TOOLS, "marking"}
+    assert imports("exam", everywhere=True) <= {*TOOLS, "exercises", "marking"}
 
 
 @pytest.mark.parametrize("answers", sorted(ANSWERS))
 def test_answers_lean_on_lessons_tools_and_what_marks_them(answers):
-    assert imports(answers, everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    earlier = {f"answers.{name}" for name in LESSONS[:LESSONS.index(answers.split(".")[1])]}
+    marks = {"exercises", "patients"}
+    assert imports(answers, everywhere=True) <= {*LESSONS, *TOOLS, *earlier, *marks}
     assert answers.removeprefix("answers.") in LESSONS
 
 
