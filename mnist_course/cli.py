@@ -252,6 +252,7 @@ def _run(which:_Which):
     "Run one lesson and keep its outputs in the notebook."
     for nb in lessons(which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
 
+# %% ../nbs/api/cli.ipynb #40bfacb8
 @command()
 def _results():
     "Print what each method reaches, from the ledger."

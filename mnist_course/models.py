@@ -48,15 +48,18 @@ class Method:
         "The lesson's function that trains."
         return getattr(self.fit, "recipe", self.fit)
 
-    def check_classes(self, name:str, classes:Tensor)->None:
-        "A `ValueError` if the method cannot learn these classes."
-        n, found = len(classes), classes.tolist()
-        if self.max_classes == 2 and n != 2:
-            raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
-                             f"{found[:12]}. Give it two, or choose a method for ten.")
-        if not 2 <= n <= self.max_classes:
-            raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
-                             f"labels hold {n}: {found[:12]}.")
+# %% ../nbs/api/models.ipynb #797bada0
+def _check_classes(self:Method, name:str, classes:Tensor)->None:
+    "A `ValueError` if the method cannot learn these classes."
+    n, found = len(classes), classes.tolist()
+    if self.max_classes == 2 and n != 2:
+        raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
+                         f"{found[:12]}. Give it two, or choose a method for ten.")
+    if not 2 <= n <= self.max_classes:
+        raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
+                         f"labels hold {n}: {found[:12]}.")
+
+Method.check_classes = _check_classes
 
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
