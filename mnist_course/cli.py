@@ -354,6 +354,7 @@ def _submit(model:_Model,
     from mnist_course.tasks import submit
     print(f"{submit(model, test, out)} lines in {out}")
 
+# %% ../nbs/api/cli.ipynb #9b400cc1
 @command()
 def _export(model:_Model,
             out:Annotated[Path, typer.Option(help="where to")]=Path("model.onnx")):

@@ -87,6 +87,7 @@ def _places(self:Model, labels:Tensor)->Tensor: # (n,), from 0 to c-1
         raise ValueError(f"Labels {sorted(unknown)} to validate on did not occur in training.")
     return places
 
+# %% ../nbs/api/models.ipynb #b301c4e8
 def _fit(self:Model,
     images,     # uint8, (n, 28, 28), a tensor or an array
     labels,     # whole numbers, (n,)
@@ -108,6 +109,7 @@ def _fit(self:Model,
     if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
     return self
 
+# %% ../nbs/api/models.ipynb #4de3493e
 def _checkpoint(self, file): # of this training and no other
     if not self.method.goes_on:
         able = ", ".join(name for name, m in _ALL.items() if m.goes_on)
