@@ -207,6 +207,7 @@ def _fit_linear_ten(model, train, valid):
     return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed,
                               callbacks=callbacks, **model.settings)
 
+# %% ../nbs/api/models.ipynb #5be62f28
 def _fit_mlp(model, train, valid):
     return ten_digits.fit_mlp(train, valid, model.seed, callbacks=[KeepPlace(model.checkpoint)],
                               **model.settings)
@@ -511,6 +512,7 @@ def _unfilled(about, device): # what was said of a model, checked as if a person
     model.trained.n_valid = checks.count(about["n_valid"], "n_valid", 0)
     return model
 
+# %% ../nbs/api/models.ipynb #3eb8b1a4
 def _check_parts(path, name, wanted, parts): # the same names, shapes and types
     def shape(t): return f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}"
     for key in sorted(wanted.keys() | parts.keys()):
