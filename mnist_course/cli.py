@@ -208,7 +208,9 @@ def ended(
     try: return _flushed(do())
     except DataError as e: return _complain(program, e, 2)
     except LessonError as e: return _complain(program, e, 1)
-    except KeyboardInterrupt: return _complain(program, "stopped, as you asked.", 130)
+    except KeyboardInterrupt:
+        warnings.simplefilter("ignore") # of what was begun and nobody waits for any more
+        return _complain(program, "stopped, as you asked.", 130)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(program, _told(e), 2))
 
