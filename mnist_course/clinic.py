@@ -366,6 +366,7 @@ def _gradients(model, loss_func, xb, yb):
     if loss.requires_grad: loss.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
+# %% ../nbs/11_bug_clinic.ipynb #pt219131
 def _without_gradient(model, loss_func, xb, yb):
     found = _gradients(model, loss_func, xb, yb).items()
     return [name for name, grad in found if grad is None or not grad.any()]
@@ -496,6 +497,7 @@ def _pulled(model, loss_func, xb, yb):
     size = {name: 0. if g is None else g.abs().max().item() for name, g in grads.items()}
     return [name for name in size if size[name] > 1e-3*max(size.values())]
 
+# %% ../nbs/11_bug_clinic.ipynb #pt012220
 _NO_GRAPH = "does not require grad" # what PyTorch says of `backward` on a loss that is cut off
 
 @contextmanager
@@ -528,6 +530,7 @@ def _optimizers(step, opt=None):
     return [o for o in [opt, *found] if hasattr(o, "step") and not inspect.isclass(o)
             and (hasattr(o, "zero_grad") or hasattr(o, "load_state_dict"))]
 
+# %% ../nbs/11_bug_clinic.ipynb #pt546640
 def _tensors(it, depth=4): # those in lists and dictionaries, and in lists of these
     if isinstance(it, Tensor): yield it
     inside = it.values() if isinstance(it, dict) else it if isinstance(it, (list, tuple, L)) else ()

@@ -32,6 +32,7 @@ def counts_behind(
     low, high = math.ceil((value - half)*n), math.floor((value + half)*n)
     return list(range(max(low, 0), min(high, n) + 1))
 
+# %% ../nbs/13_reading_figures.ipynb #2c79a634
 def _as_printed(printed): # "0.98" -> (.98, 2)
     try: value = float(printed) if isinstance(printed, str) else math.nan
     except ValueError: value = math.nan
@@ -153,6 +154,7 @@ def paired_difference(
     half = student_t.ppf((1 + confidence)/2, len(each) - 1)*error
     return mean, mean - half, mean + half
 
+# %% ../nbs/13_reading_figures.ipynb #bd8a49db
 def _numbers(values): # a list of them
     values = list(values) if isinstance(values, Iterable) else None
     if values is None or not all(isinstance(v, Real) and not isinstance(v, bool) for v in values):

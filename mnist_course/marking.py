@@ -99,11 +99,12 @@ def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it
     read, write = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "HOME": folder,
+               "MNIST_COURSE_MARKING": "1",
                "MNIST_COURSE_PROGRESS": str(Path(folder)/"progress.jsonl")}
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(nb), str(write), word], pass_fds=[write], env=env,
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, preexec_fn=_limits(memory))
+            [sys.executable, "-c", _CHILD, str(Path(nb).resolve()), str(write), word],
+            pass_fds=[write], env=env, cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_limits(memory))
         os.close(write)
         report, ended = _wait(child, read, seconds)
     told = [line for line in report.splitlines() if line.startswith(word)]

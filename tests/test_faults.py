@@ -28,6 +28,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
@@ -186,6 +187,12 @@ def _train(images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing, pla
     model = speed.train(small(), images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing,
                         speed.shift, plain, device="cpu")
     return speed.predict(model, grey())
+
+
+def _labelled(gap):
+    ax = Figure().subplots()
+    ax.plot([0, 1], label="a line")
+    plots.label_lines(ax, gap)
 
 
 def _grid(images, n_cols, size): return plots.image_grid(images, "Squares.", None, n_cols, size)
@@ -379,6 +386,7 @@ GOOD = {
     "speed.fit_resnet": call(lambda pair: speed.fit_resnet(pair, device="cpu"), "pair_bad_only", pair),
     "speed.Coloured": call(lambda m: type(speed.Coloured(m).model), "model", net),
     "trained.Trained": call(lambda a: trained.Trained(None, a).final, "accuracies", lambda: [.5]),
+    "plots.label_lines": call(_labelled, "positive", lambda: 11),
     "plots.show": call(plots.show, "text", lambda: "Nothing."),
     "plots.image_grid": call(_grid, "pictures count positive", lambda: grey(2, 4, 4), lambda: 3,
                              lambda: 1),
@@ -538,7 +546,7 @@ BY_HAND = { # not walked, and why
     "numpy_net.FaultySigmoid": "the same", "python_net.SHADES": "numbers", "python_net.SIZES": "numbers",
     "resnet.PIXEL_MEAN": "a number", "resnet.PIXEL_STD": "a number",
     "speed.specialised": "a context; below", "plots.STYLE": "settings", "plots.course_style": "no arguments",
-    "models.METHODS": "names", "models.Method": "a record", "figures.CONFIDENCE": "a number",
+    "models.METHODS": "names", "models.load": "reads a file: test_saved.py", "models.Method": "a record", "figures.CONFIDENCE": "a number",
     "figures.Measured": "a record", "sgd.threes_and_sevens": "reads a folder: test_data.py",
     "sgd.train_epoch": "called by fit_linear; test_training.py", "sgd.validate_epoch": "the same",
     "gradcheck.EPS": "a number", "gradcheck.Entry": "a record",
@@ -557,8 +565,10 @@ FORMULAS = {
     "python_net.weight_grads", "python_net.backward", "python_net.sgd_step", "numpy_net.sigmoid",
     "learner.mean_over_images",
 }
-# Modules whose names are not for the learner, or are called by all that is walked.
-ELSEWHERE = {"checks", "lab", "answers"}
+# Modules whose names are not for the learner, are called by all that is walked, or are tried in a
+# file of their own.
+ELSEWHERE = {"checks", "lab", "answers", "saved", "checkpoint", "tasks", "patients", "exam",
+             "capstone"}
 
 
 # --- the tools: files, workbooks, models ---
@@ -688,16 +698,18 @@ BY_HAND |= { # not walked, and why
     "exercises.Page": "the same", "exercises.TooLong": "an exception",
     "exercises.solution_of": "for the answers' modules; test_exercises.py",
     "exercises.mistake_of": "the same", "exercises.is_value": "the same",
+     "exercises.is_measured": "the same",
     **{f"exercises.{name}": "takes an Exercise: test_exercises.py" for name in
        ("judge", "source_of_answer", "starter", "answer_name", "prove")},
     "exercises.limited": "called by judge", "exercises.explain": "takes an exception",
     "exercises.differs": "compares anything with anything",
     "exercises.progress_file": "no arguments", "exercises.progress": "the same",
     "cli.LESSONS": "names", "cli.project_folder": "no arguments", "cli.LessonError": "an exception",
-    "cli.parser": "no arguments", "cli.main": "words: test_cli.py", "cli.ended": "the same",
+    "cli.app": "commands", "cli.data_app": "the same", "cli.command": "registers them",
+     "cli.main": "words: test_cli.py",
     "cli.run_notebook": "the same", "cli.fetch_data": "the same", "cli.pack": "the same",
     "cli.course": "the same", "cli.lessons": "the same", "cli.project_settings": "the same",
-    "fetch.SETTINGS": "names", "fetch.DataError": "an exception",
+    "fetch.SETTINGS": "names",
     "fetch.NotAvailable": "the same", "fetch.NowhereError": "the same",
     "fetch.UnknownDrawWarning": "a warning", "fetch.StandInWarning": "the same",
     "fetch.unpack": "called by get_data: tests/faults.py", "fetch.download": "the same",
