@@ -9,28 +9,8 @@ __all__ = ['window', 'places', 'pool', 'standardise', 'way_back', 'first_step', 
 # %% ../../nbs/exercises/09_convolution.ipynb #c32da42a
 import numpy as np
 
+from .numpy_net import _difference, _measured, _numbers
 from ..exercises import Exercise, is_value, mistake_of, solution_of
-
-# %% ../../nbs/exercises/09_convolution.ipynb #4926de6d
-def _numbers(rng, *shape): return np.array([rng.uniform(-1, 1) for _ in range(
-    int(np.prod(shape)))]).reshape(shape)
-
-def _measured(loss, x, h=1e-6): # the gradient of `loss()` with respect to the array x, in place
-    grad = np.zeros_like(x)
-    for i in np.ndindex(x.shape):
-        keep = x[i]
-        x[i] = keep + h
-        up = loss()
-        x[i] = keep - h
-        grad[i] = (up - loss())/(2*h)
-        x[i] = keep
-    return grad
-
-def _difference(found, measured): # a shape that is wrong, or how far the numbers are off
-    if found is None: return None
-    found = np.asarray(found, dtype=float)
-    if found.shape != measured.shape: return f"the shape is {found.shape}, not {measured.shape}"
-    return (found - measured).round(7)
 
 # %% ../../nbs/exercises/09_convolution.ipynb #3120ba75
 def _images_and_kernels(rng):
@@ -81,6 +61,12 @@ def _transposed(image, kernel):
 @mistake_of(window, "The window jumps by its own size: move it by one pixel")
 def _jumps(image, kernel): return convolve(image, kernel)[::kernel.shape[0], ::kernel.shape[1]]
 
+@mistake_of(window, "Zeros are left between: the window jumps by its own size, not by one pixel")
+def _leaves_zeros(image, kernel):
+    out, (kh, kw) = np.zeros_like(full := convolve(image, kernel)), kernel.shape
+    out[::kh, ::kw] = full[::kh, ::kw]
+    return out
+
 @mistake_of(window, "The result is as large as the image: only places where all of it fits count")
 def _same_size(image, kernel):
     kh, kw = kernel.shape
@@ -93,6 +79,12 @@ def _sides(image, kernel):
                      for i in range(h - kh + 1)])
 
 # %% ../../nbs/exercises/09_convolution.ipynb #f781882c
+@mistake_of(window, "The kernel is taken for a square: its height and width are kernel.shape")
+def _square_only(image, kernel):
+    (h, w), k = image.shape, len(kernel)
+    return np.array([[(image[i:i + k, j:j + k]*kernel).sum() for j in range(w - k + 1)]
+                     for i in range(h - k + 1)])
+
 @mistake_of(window, "The window is multiplied as a matrix, with @: take number by number, *")
 def _matrix(image, kernel):
     (h, w), (kh, kw) = image.shape, kernel.shape
