@@ -24,14 +24,15 @@ course: $(READY) ## run every lesson in order and print the results
 
 test: test-notebooks test-suite test-wheel ## everything that says the course is right
 
-# Two notebooks at a time, one thread each: more threads than cores get in each other's way.
+# Two notebooks, or two files of tests, at a time, one thread each: more threads than cores get in
+# each other's way.
 test-notebooks: $(READY) ## run the notebooks' own tests
 	$(BIN)/mnist_course data
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
 
@@ -93,8 +94,9 @@ book: $(READY) ## make the website from the committed notebooks, in _book
 slides: $(READY) ## make slides of the lessons in _slides (NB=02 for one; REVEAL=... names reveal.js)
 	$(BIN)/python book/slides.py $(NB)
 
-weights: $(READY) ## train the methods of the page "Draw a digit" and pack them (minutes, MNIST)
+weights: $(READY) ## train what the book's drawing and moving figures show, and pack it (minutes, MNIST)
 	$(BIN)/python book/weights.py
+	$(BIN)/python book/live.py
 
 test-book: $(READY) ## test the book's live page in a browser (needs Chromium; CHROMIUM=...)
 	$(BIN)/python -m pytest tests/browser.py

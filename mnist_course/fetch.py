@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LARGEST_FILE', 'FULL', 'EXPECTED', 'KEPT', 'FOLDERS', 'BELONGS', 'MOST_MEMBERS', 'MOST_BYTES', 'PATIENCE', 'SETTINGS',
-           'SILENCE', 'HOW_TO_GET_MNIST', 'DataError', 'NotAvailable', 'NowhereError', 'read_image', 'file_number',
-           'pixel_digest', 'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download',
-           'write_images', 'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked',
-           'get_data', 'source_of']
+           'SILENCE', 'HOW_TO_GET_MNIST', 'NotAvailable', 'NowhereError', 'read_image', 'file_number', 'pixel_digest',
+           'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download', 'write_images',
+           'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked', 'get_data',
+           'source_of']
 
 # %% ../nbs/api/fetch.ipynb #fe000004
 import configparser, errno, gzip, hashlib, io, json, os, re, shutil, sys, tarfile, tempfile
@@ -23,10 +23,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-# %% ../nbs/api/fetch.ipynb #fe000006
-class DataError(Exception):
-    "Something is wrong with the data; the message says what, where and what to do."
+from .checks import DataError
 
+# %% ../nbs/api/fetch.ipynb #fe000006
 class NotAvailable(Exception):
     "One way to the data leads nowhere; the message says why, and the next is tried."
 

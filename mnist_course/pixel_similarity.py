@@ -101,6 +101,6 @@ def predict_proba(self:PixelSimilarity,
 )->Tensor:         # from 0 to 1, float64, (n, c), a column for each of `digits`
     "Probability of each digit if all pixels erred independently, Laplace (L1) or normal (L2)."
     distance, n_pixels = self.to_means(images).double(), self.means.shape[1]
-    ratio = distance/max(self.scale, 1/510)  # grey values are whole: half a step is no deviation
+    ratio = distance/max(self.scale, 1/510)  # half a grey step at least: never 0/0
     exponent = -n_pixels*ratio if self.norm == "l1" else -n_pixels*ratio.pow(2)/2
     return exponent.softmax(1)

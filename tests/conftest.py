@@ -1,5 +1,6 @@
 "What the tests share: the project's folder, its notebooks, and a home of their own for data."
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -24,7 +25,8 @@ def prose(nb):
 
 
 def built_book(tmp_path_factory):
-    "The folder of the book, built from this checkout."
+    "The folder of the book, built from this checkout; or the one that BOOK names, as it is."
+    if os.environ.get("BOOK"): return Path(os.environ["BOOK"]).resolve()
     folder = tmp_path_factory.mktemp("book")/"site"
     done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
                           capture_output=True, text=True, encoding="utf-8")

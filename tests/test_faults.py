@@ -22,6 +22,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn.utils import parametrizations
 from torch.nn.utils.parametrize import is_parametrized
@@ -172,6 +173,12 @@ def _train(images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing, pla
     model = speed.train(small(), images, labels, epochs, bs, lr, weight_decay, warm_up, smoothing,
                         speed.shift, plain, device="cpu")
     return speed.predict(model, grey())
+
+
+def _labelled(gap):
+    ax = Figure().subplots()
+    ax.plot([0, 1], label="a line")
+    plots.label_lines(ax, gap)
 
 
 def _grid(images, n_cols, size): return plots.image_grid(images, "Squares.", None, n_cols, size)
@@ -365,6 +372,7 @@ GOOD = {
     "speed.fit_resnet": call(lambda pair: speed.fit_resnet(pair, device="cpu"), "pair_bad_only", pair),
     "speed.Coloured": call(lambda m: type(speed.Coloured(m).model), "model", net),
     "trained.Trained": call(lambda a: trained.Trained(None, a).final, "accuracies", lambda: [.5]),
+    "plots.label_lines": call(_labelled, "positive", lambda: 11),
     "plots.show": call(plots.show, "text", lambda: "Nothing."),
     "plots.image_grid": call(_grid, "pictures count positive", lambda: grey(2, 4, 4), lambda: 3,
                              lambda: 1),
@@ -524,7 +532,7 @@ BY_HAND = { # not walked, and why
     "numpy_net.FaultySigmoid": "the same", "python_net.SHADES": "numbers", "python_net.SIZES": "numbers",
     "resnet.PIXEL_MEAN": "a number", "resnet.PIXEL_STD": "a number",
     "speed.specialised": "a context; below", "plots.STYLE": "settings", "plots.course_style": "no arguments",
-    "models.METHODS": "names", "models.Method": "a record", "figures.CONFIDENCE": "a number",
+    "models.METHODS": "names", "models.load": "reads a file: test_saved.py", "models.Method": "a record", "figures.CONFIDENCE": "a number",
     "figures.Measured": "a record", "sgd.threes_and_sevens": "reads a folder: test_data.py",
     "sgd.train_epoch": "called by fit_linear; test_training.py", "sgd.validate_epoch": "the same",
     "gradcheck.EPS": "a number", "gradcheck.Entry": "a record",
@@ -540,7 +548,8 @@ ELSEWHERE = {
     "fetch": "test_faults_files.py and test_data.py", "cli": "test_cli.py",
     "preserve": "test_faults_files.py", "clinic": "test_clinic.py", "exercises": "test_exercises.py",
     "marking": "test_marking.py", "handwriting": "test_handwriting.py",
-    "formats": "test_edges.py and test_faults_files.py", "swap": "test_exercises.py",
+    "formats": "test_edges.py and test_faults_files.py", "saved": "test_saved.py",
+    "checkpoint": "test_checkpoint.py", "tasks": "test_commands.py", "swap": "test_exercises.py",
     "lab": "not for the learner",
 }
 
