@@ -365,23 +365,25 @@ def _doctor(as_json:_Json=False):
 # %% ../nbs/api/cli.ipynb #ex4m0002
 @command()
 def _exam(paper:Annotated[Path, typer.Argument(metavar="paper", help="one to mark, such as "
-                                               "exam-1.ipynb; a new one is written without")]=None,
+                          "exam-1.ipynb; a new one is written if not given")]=None,
           seed:Annotated[int, typer.Option(help="decides which exercises it has")]=1):
-    "Write a paper of ten exercises, or mark one."
+    "Write a paper of ten exercises from all lessons, or mark it."
     from mnist_course import exam
-    if paper: print(exam.mark_paper(paper))
-    else: print(exam.write_paper(seed, project_folder()/"exercises"))
+    print(exam.mark_paper(paper) if paper else
+          exam.write_paper(seed, project_folder()/"exercises"))
 
 @command()
-def _mark(folder:Annotated[Path, typer.Argument(metavar="folder", help="of learners' workbooks")],
-          seconds:Annotated[float, typer.Option(help="for each workbook")]=120,
-          out:Annotated[Path, typer.Option(help="the table; a page beside it")]=Path("marks.csv")):
-    "Mark learners' workbooks, each in a process of its own."
+def _mark(folder:Annotated[Path, typer.Argument(metavar="folder", help="a folder or a notebook for "
+                                                "each learner")],
+          seconds:Annotated[float, typer.Option(help="for each workbook")]=120.,
+          out:Annotated[Path, typer.Option(help="the table")]=Path("marks.csv")):
+    "Mark a folder of learners' workbooks, each in a process of its own."
     from mnist_course import marking
     marks = marking.mark(folder, seconds)
     for exercise, mistake, n in marking.commonest(marks)[:5]: print(f"{n} × {exercise} {mistake}")
     print(f"{len(marks)} answers marked: {marking.write_marks(marks, out)}")
 
+# %% ../nbs/api/cli.ipynb #ex4m0003
 @command()
 def _progress():
     "Say how far you are with the exercises."

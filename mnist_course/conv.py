@@ -57,11 +57,12 @@ def pad(
 
 # %% ../nbs/09_convolution.ipynb #c0nvchk1
 def _check_kernels(w, x=None): # square, and for as many maps as come in
-    checks.array(w, "The kernels", "(k, k, c_in, c_out)")
+    w = checks.array(w, "Kernels", "(k, k, c_in, c_out)")
     if w.shape[0] != w.shape[1]: raise ValueError(f"Kernels are {w.shape}: give square ones.")
     if x is not None and w.shape[2] != x.shape[3]:
         raise ValueError(f"Kernels are for {w.shape[2]} maps and {x.shape[3]} come in: give as "
                          "many maps as the kernels take.")
+    return w
 
 # %% ../nbs/09_convolution.ipynb #ee8382c2
 def convolve_maps(
@@ -71,8 +72,8 @@ def convolve_maps(
     padding:int=0, # rows and columns of zeros on each side
 )->np.ndarray:     # (bs, h_out, w_out, c_out)
     "Convolution as one thinks of it: lay on the window, multiply, add up, slide on."
-    k, x = len(w), pad(x, padding)
-    _check_kernels(w, x)
+    x = pad(x, padding)
+    k = len(w := _check_kernels(w, x))
     h_out, w_out = (output_size(n, k, stride) for n in x.shape[1:3])
     z = np.zeros((len(x), h_out, w_out, w.shape[3]), x.dtype)
     for i, j in np.ndindex(h_out, w_out):
@@ -125,9 +126,8 @@ class Conv:
         stride:int=1,    # how far the window moves at a time
         padding:int=0,   # rows and columns of zeros on each side
     ):
-        self.w, self.stride = w, checks.count(stride, "stride")
+        self.w, self.stride = _check_kernels(w), checks.count(stride, "stride")
         self.padding = checks.count(padding, "padding", 0)
-        _check_kernels(w)
         self.is_first = False   # nobody asks for the gradient of the images
 
 # %% ../nbs/09_convolution.ipynb #c0nvfwd1
@@ -137,6 +137,7 @@ def forward(self:Conv,
 )->np.ndarray:    # (bs, h_out, w_out, c_out)
     "Every patch times the weights."
     x = pad(x, self.padding)
+    _check_kernels(self.w, x)
     found = patches(x, len(self.w), self.stride)
     self.shape, self.rows = x.shape, found.reshape(-1, found.shape[3])
     z = self.rows @ self.w.reshape(-1, self.w.shape[3])
@@ -249,6 +250,14 @@ class Flatten:
         return dz.reshape(self.shape)
 
 # %% ../nbs/09_convolution.ipynb #a466b038
+def _check_rounds(maps, sides): # of both as many as there are rounds
+    try: maps, sides = tuple(maps), tuple(sides)
+    except TypeError: maps = sides = ()
+    if not maps or len(maps) != len(sides):
+        raise ValueError("maps and sides are numbers, one for each round: give as many of both, "
+                         "such as (8, 16) and (5, 5).")
+    return [checks.count(n, "maps") for n in maps], [checks.count(n, "sides") for n in sides]
+
 def _round(k, c_in, c_out, side, rng, dtype): # its four layers, by name
     kernels = he_kernels(side, c_in, c_out, rng, dtype)
     return {f"conv{k}": Conv(kernels, padding=side//2), f"pool{k}": MaxPool(2),
@@ -274,9 +283,9 @@ class CNN:
         rng:np.random.Generator=None,   # draws the weights; a fresh one if not given
         dtype=np.float32,               # float64 for a gradient check
     ):
-        rng, maps, sides = rng or np.random.default_rng(), tuple(maps), tuple(sides)
-        for n in (*maps, *sides, size, n_out): checks.count(n, "maps, pixels or classes")
-        self.size, self.n_out, self.dtype = size, n_out, checks.float_type(dtype)
+        rng, (maps, sides) = rng or np.random.default_rng(), _check_rounds(maps, sides)
+        self.size, self.n_out = checks.count(size, "size"), checks.count(n_out, "n_out")
+        self.dtype = checks.float_type(dtype)
         self.layers, self.loss_func = _rounds(maps, sides, size, n_out, rng, dtype), CrossEntropy()
         self.layers["conv1"].is_first = True
 
@@ -400,7 +409,7 @@ def predict_proba(self:CNN,
     x:np.ndarray, # images, (n, size, size, 1)
 )->np.ndarray:    # (n, n_out), each row adds up to 1
     "Softmax of the scores, with batch normalisation in use."
-    x, _ = _check_maps(self, x, None)
+    x, _ = _check_maps(self, x)
     was = any(getattr(layer, "training", False) for layer in self.layers.values())
     self.set_training(False)
     parts = np.split(x, range(1000, len(x), 1000))
@@ -423,19 +432,19 @@ def evaluate(self:CNN,
     labels:np.ndarray, # digits, (n,)
 )->float:              # from 0 to 1
     "Share of the images that are read correctly."
-    labels = checks.label_array(labels, len(x), self.n_out)
+    labels = checks.label_array(labels, x, self.n_out)
     return float((self.predict(x) == labels).mean())
 
 # %% ../nbs/09_convolution.ipynb #922619ea
-def _check_maps(net, x, labels):
+def _check_maps(net, x, labels=...):
     "Arrays that fit the network, or a `ValueError` that says what does not fit."
     n = net.size
-    x = checks.array(x, "x", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
+    x = checks.array(x, "The images", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
     if x.shape[1:] != (n, n, 1):
         raise ValueError(f"The images have the shape {x.shape}: give (n, {n}, {n}, 1).")
     if not np.isfinite(x).all():
         raise ValueError("The images hold NaN or infinite numbers: remove them.")
-    return x, None if labels is None else checks.label_array(labels, len(x), net.n_out)
+    return x, None if labels is ... else checks.label_array(labels, len(x), net.n_out)
 
 def _sound(net, x, labels, valid, n_epochs, lr, bs, shift): # what `fit` takes, or a `ValueError`
     valid = valid and _check_maps(net, *checks.two(valid, "images and labels"))

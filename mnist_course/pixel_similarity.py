@@ -19,7 +19,8 @@ def l1_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Mean absolute difference of each row from `mean`."
-    return (checks.rows(rows, like=mean) - mean).abs().mean(1)
+    rows, mean = checks.rows_and_mean(rows, mean)
+    return (rows - mean).abs().mean(1)
 
 # %% ../nbs/01_pixel_similarity.ipynb #l2d15t01
 def l2_distance(
@@ -27,7 +28,8 @@ def l2_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Root of the mean squared difference of each row from `mean`."
-    return (checks.rows(rows, like=mean) - mean).pow(2).mean(1).sqrt()
+    rows, mean = checks.rows_and_mean(rows, mean)
+    return (rows - mean).pow(2).mean(1).sqrt()
 
 # %% ../nbs/01_pixel_similarity.ipynb #a3fba27f
 class PixelSimilarity:

@@ -92,6 +92,8 @@ def _rows_of_axes(n, n_cols, size, titled):
 # %% ../nbs/api/plots.ipynb #aefb0429
 def _must_show(images, titles, n_cols, size):
     "A `ValueError` unless these are pictures, with a title each if there are titles."
+    if not hasattr(images, "__len__"):
+        raise ValueError(f"Images are of type {type(images).__name__}: give (n, h, w), or a list.")
     if not len(images): raise ValueError("There are no images to show.")
     shapes = {tuple(getattr(image, "shape", ())) for image in images}
     if any(len(shape) != 2 or 0 in shape for shape in shapes):

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import checks
+
 # %% ../nbs/api/preserve.ipynb #pv000033
 def _save_tensor(t:Tensor)->Callable[[], None]:
     "A function that gives a tensor back its memory and the numbers in it."
@@ -123,6 +125,7 @@ def preserve(
     *others,         # optimisers and loaders, kept too
 )->Iterator[None]:
     "Whatever happens inside, everything comes out as it went in, random generators included."
+    checks.has(model, "model", "modules", "parameters")
     restores = [_save_modes(model), *map(_save_param, model.parameters()), _save_buffers(model),
                 _save_random(), *map(_save_state, others)]
     try: yield

@@ -184,7 +184,7 @@ def affine(
     "Each image rotated, scaled, sheared and moved at random (bilinear, empty border)."
     images = checks.pixels(images)
     n, h, w = images.shape
-    for most in (rotate, scale, shear, pixels): checks.number(most, "a distortion", -1e6, 1e6)
+    for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
     places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
@@ -266,7 +266,7 @@ def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
     checks.number(weight_decay, "weight_decay", 0, 1)
     checks.number(smoothing, "smoothing", 0, .999)
     checks.count(plain, "plain", 0)
-    checks.number(steps, "the number of steps, epochs times batches,", .501, 1e9)
+    checks.number(steps, "The number of steps, epochs times batches,", .501, 1e9)
 
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
@@ -293,6 +293,7 @@ def train(
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
     images, labels = checks.pair((images, labels))
+    epochs = checks.number(epochs, "epochs", 0, 1e9)
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
     with _prepared(model, images[:1], device, special) as device:
@@ -331,7 +332,7 @@ def small_net(
     width:int=16,    # maps after the first convolution; each further one doubles them
 )->nn.Sequential:    # images (bs, c_in, 28, 28) -> scores (bs, n_out)
     "Four convolutions for images of 28×28 pixels."
-    for n in (c_in, n_out, width): checks.count(n, "a number of channels, classes or maps")
+    for n in (c_in, n_out, width): checks.count(n, "A number of channels, classes or maps")
     a, b, c, d = width, 2*width, 4*width, 8*width
     first = (_layer(c_in, a), nn.MaxPool2d(2)) if fine else (_layer(c_in, a, 5, 2, 2),)
     return nn.Sequential(*first, _layer(a, b), nn.MaxPool2d(2), _layer(b, c), nn.MaxPool2d(2),

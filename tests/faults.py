@@ -816,13 +816,10 @@ def servers(place, rng, n):
 
 # --- Ctrl-C ---
 
-COMMAND = "-c", "import sys; from mnist_course.cli import main; sys.exit(main())"
-LAB = "-m", "mnist_course.lab"
-
-
-def command(*words, cwd=None, program=COMMAND):
+def command(*words, cwd=None):
     "The command, as a terminal starts it."
-    return subprocess.Popen([sys.executable, *program, *words], cwd=cwd, text=True,
+    code = "import sys; from mnist_course.cli import main; sys.exit(main())"
+    return subprocess.Popen([sys.executable, "-c", code, *words], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                             env={**os.environ, "PYTHONPATH": str(HERE.parent)})
 
@@ -836,7 +833,7 @@ def interrupted(process, after):
         process.kill()
         return "silent wait", "after Ctrl-C"
     if process.returncode == 0: return GOOD, "" # it had been done before
-    word = ": stopped, as you asked." in said and "Traceback" not in said
+    word = "mnist_course: stopped, as you asked." in said and "Traceback" not in said
     return (GOOD, "") if process.returncode == 130 and word else (
         "traceback", f"{process.returncode} {said[-300:]}")
 
@@ -856,27 +853,17 @@ def ctrl_c_fetching(place, rng, n):
 
 @kind("Ctrl-C while a lesson runs", "Ctrl-C", 8)
 def ctrl_c_running(place, rng, n):
-    yield from stopped_notebook(place, rng, n, "01_slow", "run", "01")
-
-
-@kind("Ctrl-C in a maintainer's command", "Ctrl-C", 8)
-def ctrl_c_laboratory(place, rng, n):
-    yield from stopped_notebook(place, rng, n, "index", "readme", program=LAB)
-
-
-def stopped_notebook(place, rng, n, name, *words, program=COMMAND):
-    "A command that runs a slow notebook is interrupted: no half, no kernel is left."
     import nbformat
     import psutil
     from nbformat.v4 import new_code_cell, new_notebook
     clone = place.root/"neighbour"/"clone"
     (clone/"nbs").mkdir(parents=True)
     (clone/"settings.ini").write_text("[DEFAULT]\nlib_name = mnist_course\n")
-    nb = clone/"nbs"/f"{name}.ipynb"
+    nb = clone/"nbs"/"01_slow.ipynb"
     nbformat.write(new_notebook(cells=[new_code_cell("import time\ntime.sleep(60)")]), nb)
     whole = nb.read_bytes()
     for _ in range(n):
-        process = command(*words, cwd=clone, program=program)
+        process = command("run", "01", cwd=clone)
         time.sleep(rng.uniform(.5, 9))
         kernels = psutil.Process(process.pid).children(recursive=True)
         end = interrupted(process, 0)

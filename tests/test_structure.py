@@ -44,7 +44,7 @@ def imports(module, everywhere=False):
         else: continue
         names = {".".join([*where, a.name]) for a in node.names} # modules, or what is in one
         found |= {name if name in KNOWN else ".".join(where) for name in names}
-    return found
+    return found - {""} # the package itself, for its version
 
 
 def test_every_module_belongs_to_a_part():
