@@ -252,6 +252,7 @@ def _run(which:_Which):
     "Run one lesson and keep its outputs in the notebook."
     for nb in lessons(which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
 
+# %% ../nbs/api/cli.ipynb #40bfacb8
 @command()
 def _results():
     "Print what each method reaches, from the ledger."
@@ -353,6 +354,7 @@ def _submit(model:_Model,
     from mnist_course.tasks import submit
     print(f"{submit(model, test, out)} lines in {out}")
 
+# %% ../nbs/api/cli.ipynb #9b400cc1
 @command()
 def _export(model:_Model,
             out:Annotated[Path, typer.Option(help="where to")]=Path("model.onnx")):
