@@ -354,6 +354,13 @@ def _submit(model:_Model,
     print(f"{submit(model, test, out)} lines in {out}")
 
 @command()
+def _export(model:_Model,
+            out:Annotated[Path, typer.Option(help="where to")]=Path("model.onnx")):
+    "Write a saved model as ONNX, checked with onnxruntime."
+    from mnist_course.tasks import export
+    print(f"{out}: largest difference {export(model, out):.1e}")
+
+@command()
 def _doctor(as_json:_Json=False):
     "Say what is installed, and what to do if something is missing."
     from mnist_course.tasks import doctor
@@ -402,8 +409,9 @@ def _read(args): # what is to be done; ends the program after --help, and after 
     try: found = words.main(args, prog_name="mnist_course", standalone_mode=False)
     except Exception as e:
         if not hasattr(e, "format_message"): raise
-        if not str(e.format_message()).strip() or type(e).__name__ == "NoArgsIsHelpError": e.show()
-        else: _complain(f"{e.format_message()} See mnist_course --help.", 2)
+        said = e.format_message().rstrip(".")
+        if not said.strip() or type(e).__name__ == "NoArgsIsHelpError": e.show()
+        else: _complain(f"{said}. See mnist_course --help.", 2)
         raise SystemExit(2) from None
     if callable(found): return found
     raise SystemExit(found or 0)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate', 'pictures', 'predict', 'submit', 'examine',
-           'doctor']
+           'export', 'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
 import importlib, io, json, os, platform, sys, time
@@ -218,6 +218,56 @@ def _imported(what): # the dictionary that a function of the user's gives
         raise ValueError(f"{what} gives {type(given).__name__}: return a dictionary with model, "
                          "loss_func and dl.")
     return given
+
+# %% ../nbs/api/tasks.ipynb #410b1dfe
+class _Whole(nn.Module): # from grey values to probabilities
+    def __init__(self, model):
+        super().__init__()
+        self.net = getattr(model.trained.model, "model", model.trained.model).eval()
+        self.subtract, self.divide = model.method.pixels
+        self.two, self.c = model.method.max_classes == 2, len(model.classes)
+        first = next(self.net.parameters())
+        self.rows, self.channels = first.ndim == 2, first.shape[1]
+
+    def forward(self, images):
+        x = (images.float() - self.subtract)/self.divide
+        x = x.flatten(1) if self.rows else x[:, None].expand(-1, self.channels, -1, -1)
+        scores = self.net(x)
+        if not self.two: return scores.softmax(1)[:, :self.c]
+        p = scores.sigmoid()
+        return torch.cat([p, 1 - p], 1)
+
+# %% ../nbs/api/tasks.ipynb #d110a3e4
+def export(
+    model,    # of `models`, trained; or the path of a saved one
+    out:Path, # the ONNX file, to be written or written over
+)->float:     # the largest difference between onnxruntime's probabilities and PyTorch's
+    "Write a model of PyTorch's layers as ONNX; what differs by more than 1e-4 is not written."
+    if not isinstance(model, models.Model): model = models.load(model)
+    if not isinstance(getattr(model.trained.model, "model", model.trained.model), nn.Module):
+        raise ValueError(f"{model.name} is not made of PyTorch's layers: it has no ONNX.")
+    try: import onnx, onnxruntime, onnxscript # noqa: E401, F401
+    except ImportError as e:
+        raise ValueError(f"ONNX needs {e.name}: pip install \"mnist_course[onnx]\".") from e
+    whole, images = _Whole(model), torch.arange(9*784).reshape(9, 28, 28).mul(7).byte()
+    raw = _as_onnx(whole, images[:3])
+    session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
+    theirs, = session.run(None, {"images": images.numpy()})
+    with torch.no_grad(): gap = float((whole(images) - torch.from_numpy(theirs)).abs().max())
+    if not gap < 1e-4: raise ValueError(f"onnxruntime differs by {gap}: {out} is not written.")
+    with fetch.whole(Path(out)) as half: half.write_bytes(raw)
+    return gap
+
+# %% ../nbs/api/tasks.ipynb #426616cf
+def _as_onnx(whole, images): # for any number of images
+    import logging, warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(whole.eval(), (images,), dynamo=True, verbose=False,
+                                    input_names=["images"], output_names=["probabilities"],
+                                    dynamic_shapes={"images": {0: torch.export.Dim("n")}})
+    return program.model_proto.SerializeToString()
 
 # %% ../nbs/api/tasks.ipynb #2870804a
 def doctor()->list[tuple[str, str, str]]: # what, how it is, what to do if anything

@@ -120,7 +120,7 @@ def test_everything_imported_is_declared():
     settings = (PROJECT/"settings.ini").read_text("utf-8")
     said = {key: re.search(rf"^{key} = (.*)$", settings, re.M).group(1).lower()
             for key in ("requirements", "course_requirements", "dev_requirements",
-                        "lab_requirements")}
+                        "lab_requirements", "onnx_requirements")}
     for module in sorted(KNOWN):
         tree = ast.parse((PACKAGE/Path(*module.split(".")).with_suffix(".py")).read_text("utf-8"))
         for node in ast.walk(tree):
@@ -131,5 +131,6 @@ def test_everything_imported_is_declared():
                 library = names.get(name, name)
                 where = said["requirements"]
                 if module in LAB: where += " " + said["lab_requirements"]
+                if module == "tasks": where += " " + said["onnx_requirements"]
                 if module == "cli": where += " " + said["course_requirements"] # runs notebooks
                 assert re.search(rf"(?:^| ){library}\b", where), f"{module} imports {library}"
