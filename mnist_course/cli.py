@@ -7,7 +7,7 @@ __all__ = ['LESSONS', 'app', 'data_app', 'project_folder', 'project_settings', '
            'fetch_data', 'pack', 'course', 'command', 'main', 'ended']
 
 # %% ../nbs/api/cli.ipynb #215a6ac5
-import os, sys, tarfile, time, warnings
+import logging, os, sys, tarfile, time, warnings
 from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error as ConfigError
 from contextlib import contextmanager
@@ -431,8 +431,9 @@ def ended(
     try: return _flushed(do())
     except mistakes as e: return _complain(e, 2, program)
     except (LessonError, FloatingPointError) as e: return _complain(e, 1, program)
-    except KeyboardInterrupt:
-        warnings.simplefilter("ignore") # of what was begun and nobody waits for any more
+    except KeyboardInterrupt: # what was begun, and nobody waits for any more, has no last word
+        warnings.simplefilter("ignore")
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return _complain("stopped, as you asked.", 130, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(_told(e), 2, program))
