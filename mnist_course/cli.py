@@ -327,7 +327,7 @@ def _predict(files:Annotated[list[str], typer.Argument(metavar="files", help="pi
     for one in predict(model, files):
         failed += "error" in one
         if as_json: _print_json(one)
-        elif "error" in one: _complain("mnist_course", f"{one['file']}: {one['error']}", 1)
+        elif "error" in one: _complain(f"{one['file']}: {one['error']}", 1)
         else:
             shares = sorted(one["probabilities"].items(), key=lambda share: -share[1])
             print(one["file"], one["class"], *(f"{c}:{p:.4f}" for c, p in shares), sep="\t",
@@ -402,12 +402,7 @@ def main(
     args:list[str]=None, # words after the command's name; the process's own if not given
 )->int: # 0: all went well; 1: something failed; 2: a person's mistake; 130: Ctrl-C; 141: no reader
     "Do what the words say."
-    return ended("mnist_course", lambda: _do(args))
-
-def _do(args): # in the tasks a person's mistake is a ValueError, a training that failed its own
-    try: return _read(args)()
-    except ValueError as e: raise DataError(str(e)) from e
-    except FloatingPointError as e: raise LessonError(str(e)) from e
+    return ended("mnist_course", lambda: _read(args)(), (DataError, ValueError))
 
 def _read(args): # what is to be done; ends the program after --help, and after words amiss
     words = typer.main.get_command(app)
@@ -416,35 +411,38 @@ def _read(args): # what is to be done; ends the program after --help, and after 
         if not hasattr(e, "format_message"): raise
         said = e.format_message().rstrip(".")
         if not said.strip() or type(e).__name__ == "NoArgsIsHelpError": e.show()
-        else: _complain("mnist_course", f"{said}. See mnist_course --help.", 2)
+        else: _complain(f"{said}. See mnist_course --help.", 2)
         raise SystemExit(2) from None
     if callable(found): return found
     raise SystemExit(found or 0)
 
-# %% ../nbs/api/cli.ipynb #06883c4b
+# %% ../nbs/api/cli.ipynb #cl1end02
 def ended(
     program:str, # whose name begins the sentence
     do:Callable, # what is to be done: gives a status, or nothing
-)->int:          # its status; 1, 2, 130 as in `main`
+    mistakes:tuple=(DataError,), # what is a person's, and ends with its own sentence
+)->int:          # its status; 1, 2, 130 and 141 as in `main`
     "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
     try: return _flushed(do())
-    except DataError as e: return _complain(program, e, 2)
-    except LessonError as e: return _complain(program, e, 1)
-    except KeyboardInterrupt: return _complain(program, "stopped, as you asked.", 130)
+    except mistakes as e: return _complain(e, 2, program)
+    except (LessonError, FloatingPointError) as e: return _complain(e, 1, program)
+    except KeyboardInterrupt:
+        warnings.simplefilter("ignore") # of what was begun and nobody waits for any more
+        return _complain("stopped, as you asked.", 130, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
-    except OSError as e: return _silent(_complain(program, _told(e), 2))
+    except OSError as e: return _silent(_complain(_told(e), 2, program))
 
 # %% ../nbs/api/cli.ipynb #46c800c6
 def _one_sentence(message, *_, **__): print(f"\nWARNING: {message}\n", file=sys.stderr)
 
 def _flushed(status): # what was printed has arrived, or its error comes now
     sys.stdout.flush()
-    return status if isinstance(status, int) else 0
+    return int(status) if isinstance(status, int) else 0
 
-def _complain(program, error, status):
+def _complain(error, status, program="mnist_course"):
     print(f"{program}: {error}", file=sys.stderr)
     return status
 
