@@ -98,7 +98,7 @@ weights: $(READY) ## train what the book's drawing and moving figures show, and 
 	$(BIN)/python book/weights.py
 	$(BIN)/python book/live.py
 
-test-book: $(READY) ## test the book's live page in a browser (needs Chromium; CHROMIUM=...)
+test-book: $(READY) ## test the book in a browser (needs Chromium and npm; CHROMIUM=..., BOOK=a built one)
 	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data

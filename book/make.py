@@ -262,14 +262,20 @@ def prepare(folder: Path) -> None:
         (folder/place).write_text(text, encoding="utf-8")
 
 
-def slim(site: Path) -> None:
-    "Take out what nobody sees: room between the parts of drawings, colours of terminals."
+def finish(site: Path) -> None:
+    "Set the theme's slips right, and take out what nobody sees: room in drawings, unused colours."
     for file in site.rglob("*.svg"):
         text = file.read_text(encoding="utf-8")
         if "<text" in text: continue # in words, room counts
         text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
         text = re.sub(r"\s*\n\s*", " ", re.sub(r">\s+<", "><", text))
         file.write_text(text, encoding="utf-8")
+    for page in site.rglob("*.html"): # the theme's captions are headings of no level
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'),
+                        encoding="utf-8")
+    code = site/"_static"/"pygments.css" # its green is too pale on grey
+    code.write_text(re.sub("#4e9a06", "#3b7505", code.read_text("utf-8"), flags=re.I), "utf-8")
     if any('class="-Color' in page.read_text(encoding="utf-8") for page in site.rglob("*.html")):
         return
     for file in site.rglob("*.css"):
@@ -287,7 +293,7 @@ def build(pages: Path, site: Path) -> int:
     shutil.rmtree(site, ignore_errors=True)
     unused = shutil.ignore_patterns(".*", "*.map", "_sources", "objects.inv")
     shutil.copytree(work, site, ignore=unused)
-    slim(site)
+    finish(site)
     return 0
 
 

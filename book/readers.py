@@ -141,7 +141,10 @@ def not_found(settings) -> str:
 <html lang="en"><head><meta charset="utf-8"><title>Not found - {settings['title']}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<style>body {{ font: 1.1rem/1.5 sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem; }}
+<style>body {{ font: 1.1rem/1.5 sans-serif; max-width: 34rem; margin: 15vh auto; padding: 0 1rem;
+  background: #fff; color: #222; }} a {{ color: #0b4fa8; }}
+@media (prefers-color-scheme: dark) {{ body {{ background: #131416; color: #ddd; }}
+  a {{ color: #8ab8f0; }} }}
 </style></head>
 <body><main role="main"><h1>There is no such page</h1>
 <p>Perhaps it was moved or never was; a network would have given you an answer all the same.</p>

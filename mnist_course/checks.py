@@ -504,7 +504,7 @@ def grey_lists(
 # %% ../nbs/api/checks.ipynb #chk00025
 def _finite(row): # numbers; their sum tells it fast, unless it is too large itself
     try: return math.isfinite(sum(row)) or all(map(math.isfinite, row))
-    except OverflowError: return False
+    except (TypeError, OverflowError): return False
 
 def row_lists(
     x,        # lists of numbers, an array or a tensor
@@ -518,7 +518,7 @@ def row_lists(
         if len(row) != n_in:
             raise ValueError(f"A row has {len(row)} numbers and the network {n_in} inputs: "
                              "give rows of that length.")
-        if not (set(map(type, row)) <= {int, float} and _finite(row)):
+        if not _finite(row):
             raise ValueError("A row holds what is no finite number: give numbers, from 0 to 1.")
     return x
 

@@ -159,7 +159,7 @@ def check_overlap(
 def _compare_scale(x, other, where):
     "Is the mean of the pixels the same to half a standard deviation, and that to a factor of two?"
     x, other = checks.tensor(x, "Inputs"), checks.tensor(other, "Inputs")
-    if not (x.numel() and other.numel()): raise ValueError("There are no inputs: give one or more.")
+    if min(x.numel(), other.numel()) < 2: raise ValueError("Inputs are too few: give two or more.")
     mean, std = x.double().mean().item(), x.double().std().item()
     mean2, std2 = other.double().mean().item(), other.double().std().item()
     ok = abs(mean2 - mean) < std/2 and std/2 < std2 < 2*std

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# %% ../nbs/api/exercises.ipynb #4b894bd9
+# %% ../nbs/api/exercises.ipynb #call0001
 def _call(answer, *args): return answer(*args)
 
+# %% ../nbs/api/exercises.ipynb #4b894bd9
 @dataclass
 class Exercise:
     "A task, its solution, and the mistakes that have a name."

@@ -135,7 +135,7 @@ def class_digests(
     parts:dict, # part -> (images, labels)
 )->dict:        # part -> digit -> (how many images, their digest)
     "What a dataset holds, in a form that can be compared."
-    if not isinstance(parts, dict) or not parts:
+    if not isinstance(parts, dict):
         raise ValueError("parts are a dict, such as {'train': (images, labels)}: give load_parts'.")
     parts = {part: checks.pair(pair) for part, pair in parts.items()}
     return {part: {d: (int((labels == d).sum()), pixel_digest(images[labels == d]))

@@ -69,7 +69,7 @@ def _save_random()->Callable[[], None]:
         if from_cuda is not None: torch.cuda.set_rng_state_all(from_cuda)
     return restore
 
-# %% ../nbs/api/preserve.ipynb #pv000035
+# %% ../nbs/api/preserve.ipynb #cbbce7c4
 def _save_contents(it, depth:int=4)->Callable[[], None]:
     "A function that gives an object back what is in it, object by object."
     if isinstance(it, Tensor) and not it.requires_grad: return _save_tensor(it)

@@ -1,14 +1,17 @@
 """What only a browser can say about the book: `make test-book`. No part of `make test`.
 
-It needs Chromium (Debian: `apt install chromium`; elsewhere name it: `CHROMIUM=/path/to/chrome`)
-and nothing else: the browser is spoken to through two pipes, in the words of its DevTools protocol.
+It needs Chromium (Debian: `apt install chromium`; elsewhere name it: `CHROMIUM=/path/to/chrome`),
+to which it speaks through two pipes, in the words of its DevTools protocol, and npm, which fetches
+axe-core once. `BOOK=_book` tests a book that is built already.
 """
 import base64
+import hashlib
 import itertools
 import json
 import os
 import shutil
 import subprocess
+import tarfile
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +22,7 @@ import numpy as np
 import pytest
 import torch
 import weights
-from conftest import built_book
+from conftest import PROJECT, built_book
 from mnist_course.data import get_data, load_split
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -77,7 +80,7 @@ class Browser:
     def open(self, file):
         "Show a file from the disk, or what is at an address."
         self.events.clear()
-        self("Page.navigate", url=file if str(file).startswith("http") else Path(file).as_uri())
+        self("Page.navigate", url=file if "://" in str(file) else Path(file).as_uri())
         while not any(e.get("method") == "Page.loadEventFired" for e in self.events):
             self.events.append(self.message())
 
@@ -540,3 +543,119 @@ def test_figures_fit_a_phone_and_have_names(name, browser, site):
         "[...figure.querySelectorAll('input, select, canvas, svg, button')].filter(e => "
         "!(e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent)).length")
     assert nameless == 0
+
+
+# ---- all pages ----
+
+AXE = "axe-core@4.14.1"
+AXE_DIGEST = ("FHfa+lmNjQZfJz1q8wKqIDwC6DExcHt/pkjNQb09a3NPjCKg2rhu5qb2S4r76ASy"
+              "FNNtuFooJpZe37OgudVGtQ==") # sha512 of the packed file, as npm lists it
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory):
+    "Deque's axe-core, for these tests only: fetched once, held to its digest."
+    kept = PROJECT/"_run"/"axe"/f"{AXE}.js"
+    if not kept.exists():
+        folder, npm = tmp_path_factory.mktemp("npm"), shutil.which("npm")
+        if npm is None: pytest.fail("This test fetches axe-core, which needs npm: install Node.js.")
+        subprocess.run([npm, "pack", AXE], cwd=folder, check=True, capture_output=True)
+        [packed] = folder.glob("*.tgz")
+        digest = base64.b64encode(hashlib.sha512(packed.read_bytes()).digest()).decode()
+        assert digest == AXE_DIGEST, f"{AXE} is not what it was: {digest}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(packed) as tar:
+            kept.write_bytes(tar.extractfile("package/axe.min.js").read())
+    return kept.read_text("utf-8")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["index", "draw", "02_manual_sgd", "05_relu_net", "06_ten_digits",
+    "07_backprop_python", "09_convolution", "reference", "cards/glossary", "404"])
+def test_axe_finds_nothing_serious(page, theme, browser, site, axe):
+    browser("Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": theme}])
+    try:
+        opened(browser, site/f"{page}.html")
+        browser.run("document.querySelector('.draw') && new Promise(go => setTimeout(go, 400))")
+        browser.run(axe + "; 0")
+        found = browser.run("""axe.run(document, {resultTypes: ['violations']}).then(r =>
+            r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
+            [v.id, v.nodes.length, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+    finally: browser("Emulation.setEmulatedMedia", features=[])
+    assert not found, found
+
+
+def test_every_page_on_a_phone(browser, site):
+    pages, wide, broken = sorted(site.rglob("*.html")), {}, {}
+    assert len(pages) > 40
+    for file in pages:
+        opened(browser, file, 360, 740, touch=True)
+        name = file.relative_to(site).as_posix()
+        if (width := browser.run("document.documentElement.scrollWidth")) > 360: wide[name] = width
+        lost = browser.run("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)")
+        if lost: broken[name] = lost
+        nothing_wrong(browser)
+    assert not wide and not broken, (wide, broken)
+
+
+def test_search_finds_a_term(browser, site):
+    browser.size(1200, 900)
+    browser.open((site/"search.html").as_uri() + "?q=softmax")
+    for _ in range(50):
+        links = browser.run(
+            "[...document.querySelectorAll('#search-results li a')].map(a => a.href)")
+        if any("06_ten_digits" in link for link in links): break
+        browser.run("new Promise(go => setTimeout(go, 200))")
+    assert any("06_ten_digits" in link for link in links), links
+
+
+def test_one_switch_shows_the_checks(browser, site):
+    opened(browser, site/"02_manual_sgd.html")
+    seen = "[...document.querySelectorAll('.tag_check')].filter(c => c.offsetHeight).length"
+    folded = "[...document.querySelectorAll('article details.hide')].filter(d => !d.open).length"
+    n = browser.run("document.querySelectorAll('.tag_check').length")
+    assert n > 0 == browser.run(seen)
+    browser.run("document.getElementById('show-checks').click()")
+    assert browser.run(seen) == n and browser.run(folded) == 0
+    opened(browser, site/"03_basic_optim.html") # it is remembered
+    assert browser.run(seen) == browser.run("document.querySelectorAll('.tag_check').length") > 0
+    browser.run("document.getElementById('show-checks').click()")
+    assert browser.run(seen) == 0
+    nothing_wrong(browser)
+
+
+def test_code_is_copied(browser, site):
+    opened(browser, site/"02_manual_sgd.html")
+    browser.run("globalThis.copied = []; document.addEventListener('copy', () => copied.push("
+                "document.activeElement.value)); navigator.clipboard && (navigator.clipboard"
+                ".writeText = text => { copied.push(text); return Promise.resolve(); }); 0")
+    browser.run("document.querySelector('.cell_input .copy').click()")
+    browser.run("new Promise(go => setTimeout(go, 100))")
+    shown = browser.run("document.querySelector('.cell_input pre').textContent")
+    assert browser.run("copied") == [shown.rstrip("\n")] and "Copy" not in shown
+    nothing_wrong(browser)
+
+
+def test_results_are_sorted_and_filtered(browser, site):
+    opened(browser, site/"index.html")
+    browser.run("""globalThis.table = document.querySelector('#results table');
+        globalThis.column = name => { const i = [...table.tHead.rows[0].cells].findIndex(
+            c => c.textContent.startsWith(name));
+          return [...table.tBodies[0].rows].map(r => r.cells[i].textContent.trim()); };
+        globalThis.sort = name => [...table.querySelectorAll('.sort')].find(
+            b => b.textContent.startsWith(name)).click(); 0""")
+    before = browser.run("column('ledger')")
+    for direction in 1, -1:
+        browser.run("sort('ledger')")
+        accuracies = [float(text.split("%")[0]) for text in browser.run("column('ledger')")]
+        assert accuracies == sorted(accuracies, reverse=direction < 0) and len(accuracies) > 10
+    assert browser.run("table.querySelector('[aria-sort]').ariaSort") == "descending"
+    assert sorted(browser.run("column('ledger')")) == sorted(before)
+    browser.run("const box = document.querySelector('#results .filter input');"
+                "box.value = 'resnet'; box.dispatchEvent(new Event('input'))")
+    left = browser.run("[...table.tBodies[0].rows].filter(r => !r.hidden).map(r => r.textContent)")
+    assert 0 < len(left) < len(before) and all("resnet" in row.lower() for row in left)
+    assert f"{len(left)} of {len(before)} rows" in browser.run(
+        "document.querySelector('#results .filter').textContent")
+    nothing_wrong(browser)

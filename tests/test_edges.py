@@ -173,7 +173,7 @@ def test_bounds_of_labels():
 def test_a_tensor_with_a_gradient_is_checked_without_it():
     y = checks.images(torch.zeros(1, 2, 2, dtype=torch.uint8))
     assert not y.requires_grad
-    assert "Images are list" in refusal(checks.images, [[1, 2], [3]])
+    assert "Images are of type list" in refusal(checks.images, [[1, 2], [3]])
 
 
 # --- plots ---

@@ -681,7 +681,7 @@ WRONG |= {
     "chances": lambda p: (p[:0], p*nan, p[:2], p[:, None], p - 1, *NOTHING),
     "names": lambda n: (n[:2], 3),
     "marks": lambda m: ([], [3], None, 3),
-    "parts": lambda p: ({}, {"train": 3}, {"train": (grey(3), digit_labels(4))}, None, 3),
+    "parts": lambda p: ({"train": 3}, {"train": (grey(3), digit_labels(4))}, None, 3),
     "source": lambda s: ("nothing", 3),
     "loader": lambda dl: ([], [3], [(xb(),)], iter(dl), None, 3, "abc", [(None, None)]),
     "table_of": lambda p: (None, 3, "abc"),
