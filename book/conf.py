@@ -1,5 +1,7 @@
 "Sphinx's settings for the book; `book/make.py` prepares the pages and starts it."
 import configparser
+import re
+from html import escape as escaped
 from pathlib import Path
 
 from docutils import nodes
@@ -28,6 +30,8 @@ html_theme = "furo"
 html_title = settings["title"]
 html_static_path = ["static"]
 html_css_files = ["book.css"]
+html_js_files = [("book.js", {"defer": "defer"})]
+html_favicon = "static/favicon.svg"
 html_copy_source = html_show_sourcelink = False
 html_use_index = False
 html_math_renderer = "mathml"
@@ -43,6 +47,22 @@ def math(display):
     return visit
 
 
+def escape(text, quote): return escaped(re.sub("<[^>]*>", "", text), quote)
+
+
+def preview(app, pagename, templatename, context, doctree):
+    "What a link to a page shows where it is shared."
+    home = f"{settings['doc_host']}{settings['doc_baseurl']}/"
+    found = {"title": context.get("title") or html_title, "type": "website",
+             "description": settings["description"], "url": f"{home}{pagename}.html",
+             "image": f"{home}_static/social.png"}
+    tags = [f'<meta property="og:{k}" content="{escape(v, quote=True)}">' for k, v in found.items()]
+    tags += [f'<meta name="description" content="{escape(settings["description"], quote=True)}">',
+             '<meta name="twitter:card" content="summary_large_image">']
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
 def setup(app):
+    app.connect("html-page-context", preview)
     app.add_html_math_renderer("mathml", inline_renderers=(math("inline"), None),
                                block_renderers=(math("block"), None))

@@ -15,6 +15,8 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import readers
+
 HERE = Path(__file__).parent.resolve()
 PROJECT = HERE.parent
 NBS = PROJECT/"nbs"
@@ -27,6 +29,27 @@ BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]")
 # what a directive of nbdev asks for, as a tag that MyST-NB knows
 TAGS = {"export": "exported", "exporti": "exported", "exports": "exported",
         "echo:false": "remove-input", "output:false": "remove-output"}
+FRONT = "nearest_mean_l2", "softmax", "numpy_relu", "small_cnn" # what the front page asks
+
+# figures that move: below which section of which lesson, and what each is called
+LIVE = {
+    "02_manual_sgd.ipynb": {
+        "One weight on a curve": ("descent", "Choose a rate, and walk. Where does it begin to "
+                                  "diverge?"),
+        "Two weights: a landscape": ("contour", "One rate for a steep and a flat direction.")},
+    "05_relu_net.ipynb": {
+        "A nonlinearity": ("boundary", "The same points and nets: add hidden units, and the "
+                           "boundary gets more places to bend.")},
+    "06_ten_digits.ipynb": {
+        "From ten scores to ten probabilities": ("softmax", "Pull at a score, and see all shares "
+                                                 "move. What does adding 1 to all of them do?")},
+    "07_backprop_python.ipynb": {
+        "Backward": ("pencil", "The pencil's network, number by number: forward, then back. "
+                     "Change the inputs and do it again.")},
+    "09_convolution.ipynb": {
+        "A window that slides": ("kernel", "Slide the window over the lesson's seven, or over a "
+                                 "digit of your own.")},
+}
 
 
 def pages() -> dict[str, list[tuple[Path, str]]]:
@@ -35,12 +58,12 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
                                         *sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]]
     def below(folder): # the notebooks of a folder
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
-    rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
-            ("CONTRIBUTING.md", "contributing.md")]
+    rest = [("TEACHING.md", "teaching.md"), ("tests/FAULTS.md", "faults.md"),
+            ("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
-            "Tools": below("api"),
+            "Tools": [(HERE/"reference.md", "reference.md"), *below("api")],
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
@@ -128,30 +151,90 @@ def prepare_code(cell: dict, source: Path) -> bool:
     tags = tags + [TAGS[name] for name in found if name in TAGS]
     pictures = [o["metadata"][kind]["alt"] for o in cell["outputs"] for kind in o.get("data", ())
                 if "alt" in o.get("metadata", {}).get(kind, ())]
+    if "hide" in found: # there, behind the switch of the lesson's head
+        cell["outputs"], tags = [], ["check"]
     cell["metadata"] = {"tags": list(dict.fromkeys(tags))}
     if pictures: cell["metadata"]["mystnb"] = {"image": {"alt": " ".join(pictures)}}
     for output in cell["outputs"]:
         if "text/markdown" in output.get("data", ()):
             text = BADGE.sub("[Colab]", "".join(output["data"]["text/markdown"]))
             output["data"]["text/markdown"] = prepare_prose(text, source)
-    return "hide" not in found and bool(cell["source"])
+    return bool(cell["source"])
 
 
 def prepare_notebook(source: Path) -> str:
     "A notebook as the book shows it."
     book, levels = json.loads(source.read_text(encoding="utf-8")), Levels()
-    cells = []
+    lesson = source.parent == NBS and source.name[:2].isdigit()
+    module, seen, cells = readers.module_of(book), set(), []
+    line = readers.lesson_head(book, source.name, SETTINGS) if lesson else ""
     for cell in book["cells"]:
+        links = readers.links_to_reference(cell, module, PAGES[source], seen)
         if cell["cell_type"] == "markdown":
             cell["source"] = prepare_prose(levels("".join(cell["source"])), source)
             cells.append(cell)
-        elif cell["cell_type"] == "code" and prepare_code(cell, source): cells.append(cell)
-    if source.parent == NBS and source.name[:2].isdigit(): # the title says which lesson it is
-        cells[0]["source"] = cells[0]["source"].replace("# ", f"# {source.name[:2]} ", 1)
+        elif cell["cell_type"] == "code" and prepare_code(cell, source):
+            cells.append(cell)
+            if links: cells.append(links)
+    if lesson: # the title says which lesson it is
+        title, subtitle, rest = cells[0]["source"].split("\n\n", 2)
+        title = title.replace("# ", f"# {source.name[:2]} ", 1)
+        cells[0]["source"] = "\n\n".join([title, subtitle, line, rest])
+    if source.parent == NBS and source.name in LIVE:
+        cells = live_figures(cells, LIVE[source.name])
     if source.name == "index.ipynb":
+        title, subtitle, rest = cells[0]["source"].split("\n\n", 2)
+        cells[0]["source"] = "\n\n".join([title, subtitle, front_sheet(), rest])
         cells.append({"cell_type": "markdown", "id": "contents", "metadata": {},
                       "source": contents()})
     return json.dumps({**book, "cells": cells}, ensure_ascii=False)
+
+
+def live_figures(cells: list, figures: dict) -> list:
+    "The cells with each figure at the end of its section; a section that is not there stops it."
+    def text_cell(source, name): # a Markdown cell of our own
+        return {"cell_type": "markdown", "id": name, "metadata": {}, "source": source}
+
+    placed, waiting, left = [], None, dict(figures)
+    for cell in cells:
+        if cell["cell_type"] != "markdown":
+            placed.append(cell)
+            continue
+        lines, in_code = [], False
+        for line in cell["source"].split("\n"):
+            if line.startswith("```"): in_code = not in_code
+            heading = None if in_code else re.match(r"#+ (.+)|---$", line)
+            if heading and waiting: # a rule ends a section, too
+                if any(lines):
+                    above = {**cell, "source": "\n".join(lines), "id": f"{cell['id']}-above"}
+                    placed.append(above)
+                placed.append(text_cell(waiting, f"live-{len(left)}"))
+                lines, waiting = [], None
+            if heading and heading[1] in left:
+                name, words = left.pop(heading[1])
+                waiting = (f'<div class="live" id="live-{name}" role="group" '
+                           f'aria-label="A figure to move: {html.escape(words)}">\n'
+                           f"<p><strong>To move.</strong> {html.escape(words)}</p>\n"
+                           "<noscript><p>(This figure needs JavaScript.)</p></noscript>\n</div>")
+            lines.append(line)
+        placed.append({**cell, "source": "\n".join(lines)})
+    if left: raise ValueError(f"No section is called {', '.join(left)}: name another in make.LIVE.")
+    scripts = "".join(f'<script defer src="_static/{name}.js"></script>\n'
+                      for name in ("draw-net", "draw-sheet", "live-data", "live"))
+    styles = "".join(f'<link rel="stylesheet" href="_static/{name}.css">\n'
+                     for name in ("draw", "live"))
+    return [*placed, text_cell(styles + scripts, "live-scripts")]
+
+
+def front_sheet() -> str:
+    "The sheet of the front page, with what is to be said of its methods before any is fetched."
+    text = (HERE/"static"/"draw-weights.js").read_text(encoding="utf-8")
+    weights = json.loads(text[text.index("{"):text.rindex("}") + 1])
+    known = {m["name"]: m for m in weights["methods"]}
+    keys = "name", "title", "lesson", "what", "accuracy"
+    methods = [{key: known[name][key] for key in keys} for name in FRONT]
+    page = (HERE/"front.html").read_text(encoding="utf-8")
+    return page.replace("METHODS", html.escape(json.dumps(methods)))
 
 
 def contents() -> str:
@@ -163,13 +246,41 @@ def contents() -> str:
     return "\n\n".join(trees)
 
 
+def notebooks() -> dict: # place in the book -> notebook
+    "All notebooks, as they are committed."
+    return {place: json.loads(source.read_text(encoding="utf-8"))
+            for source, place in PAGES.items() if source.suffix == ".ipynb"}
+
+
 def prepare(folder: Path) -> None:
     "Write every page's source into a folder."
     for source, place in PAGES.items():
-        text = (prepare_notebook(source) if source.suffix == ".ipynb" else
-                prepare_prose(source.read_text(encoding="utf-8"), source))
+        if place == "reference.md": text = readers.reference(notebooks())
+        elif source.suffix == ".ipynb": text = prepare_notebook(source)
+        else: text = prepare_prose(source.read_text(encoding="utf-8"), source)
         (folder/place).parent.mkdir(parents=True, exist_ok=True)
         (folder/place).write_text(text, encoding="utf-8")
+
+
+def finish(site: Path) -> None:
+    "Set the theme's slips right, and take out what nobody sees: room in drawings, unused colours."
+    for file in site.rglob("*.svg"):
+        text = file.read_text(encoding="utf-8")
+        if "<text" in text: continue # in words, room counts
+        text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
+        text = re.sub(r"\s*\n\s*", " ", re.sub(r">\s+<", "><", text))
+        file.write_text(text, encoding="utf-8")
+    for page in site.rglob("*.html"): # the theme's captions are headings of no level
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'),
+                        encoding="utf-8")
+    code = site/"_static"/"pygments.css" # its green is too pale on grey
+    code.write_text(re.sub("#4e9a06", "#3b7505", code.read_text("utf-8"), flags=re.I), "utf-8")
+    if any('class="-Color' in page.read_text(encoding="utf-8") for page in site.rglob("*.html")):
+        return
+    for file in site.rglob("*.css"):
+        text = file.read_text(encoding="utf-8")
+        file.write_text(re.sub(r"[^{};/]*\.-Color[^{}]*\{[^{}]*\}", "", text), encoding="utf-8")
 
 
 def build(pages: Path, site: Path) -> int:
@@ -182,6 +293,7 @@ def build(pages: Path, site: Path) -> int:
     shutil.rmtree(site, ignore_errors=True)
     unused = shutil.ignore_patterns(".*", "*.map", "_sources", "objects.inv")
     shutil.copytree(work, site, ignore=unused)
+    finish(site)
     return 0
 
 
@@ -190,8 +302,14 @@ def make(site: Path) -> int:
     if site.exists() and any(site.iterdir()) and not (site/"searchindex.js").exists():
         sys.exit(f"{site} holds something that is no book: name another folder, or an empty one.")
     with tempfile.TemporaryDirectory() as folder:
-        prepare(Path(folder)/"pages")
-        return build(Path(folder)/"pages", site)
+        prepared = Path(folder)/"pages"
+        prepare(prepared)
+        done = build(prepared, site)
+        if done: return done
+        parts = {part: [place for _, place in found] for part, found in pages().items()}
+        lessons = {nb.name: nb for nb in NBS.glob("[0-9][0-9]_*.ipynb")}
+        readers.add(prepared, site, parts, lessons, SETTINGS)
+        return 0
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 "What the tests share: the project's folder, its notebooks, and a home of their own for data."
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,16 @@ def cells(nb, kind=None):
 def prose(nb):
     "All text cells of a notebook as one text."
     return "\n\n".join(source for _, source, _ in cells(nb, "markdown"))
+
+
+def built_book(tmp_path_factory):
+    "The folder of the book, built from this checkout; or the one that BOOK names, as it is."
+    if os.environ.get("BOOK"): return Path(os.environ["BOOK"]).resolve()
+    folder = tmp_path_factory.mktemp("book")/"site"
+    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
+                          capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import make
 import pytest
 from bs4 import BeautifulSoup
-from conftest import LESSONS, NOTEBOOKS, PROJECT, prose
+from conftest import LESSONS, NOTEBOOKS, PROJECT, built_book, cells, prose
 from mnist_course.lab import benchmarks
 
 notebook = pytest.mark.parametrize("nb", NOTEBOOKS, ids=lambda nb: nb.stem)
@@ -31,11 +31,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("book")/"site"
-    done = subprocess.run([sys.executable, PROJECT/"book"/"make.py", folder],
-                          capture_output=True, text=True, encoding="utf-8")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Site(folder)
+    return Site(built_book(tmp_path_factory))
 
 
 def shown_code(nb):
@@ -48,6 +44,13 @@ def shown_code(nb):
         if code and "hide" not in asked:
             open_to_see = "hide-input" not in cell["metadata"].get("tags", [])
             yield code, "export" in asked, open_to_see, cell["outputs"]
+
+
+def hidden_code(nb):
+    "The code cells that the book shows only to who asks for the checks."
+    for _kind, source, _outputs in cells(nb, "code"):
+        code = re.sub(r"^#\|.*\n?", "", source, flags=re.M).strip("\n")
+        if code and re.search(r"^#\|\s*hide\b", source, re.M): yield code
 
 
 def words(page):
@@ -119,7 +122,11 @@ def test_code_is_the_notebooks_without_directives(nb, site):
     cells = list(shown_code(nb))
     page = site.page(nb)
     wanted = [code for code, _, open_to_see, _ in cells if open_to_see]
-    assert [pre.get_text().strip("\n") for pre in page.select(".cell_input pre")] == wanted
+    shown = page.select("div.cell:not(.tag_check) > .cell_input pre, "
+                        "div.cell:not(.tag_check) > details .cell_input pre")
+    assert [pre.get_text().strip("\n") for pre in shown] == wanted
+    checks = page.select("div.cell.tag_check .cell_input pre")
+    assert [pre.get_text().strip("\n") for pre in checks] == list(hidden_code(nb))
     assert len(page.select(".tag_exported")) == sum(exported for _, exported, _, _ in cells)
     assert not re.search(r"^\s*#\|", page.get_text(), re.M)
 
@@ -181,6 +188,84 @@ def test_front_page_links_colab_in_words(site):
     links = [a for a in page.select("article a") if "colab" in a["href"]]
     assert len(links) == len(LESSONS)
     assert all(a.get_text() == "Colab" and not a.find("img") for a in links)
+
+
+@pytest.mark.parametrize("nb", LESSONS, ids=lambda nb: nb.stem)
+def test_a_lessons_head_leads_on(nb, site):
+    page = site.page(nb)
+    [line] = page.select(".lesson-head")
+    links = {a.get_text(): a["href"] for a in line.find_all("a")}
+    assert json.loads((site.folder/links["notebook"]).read_text("utf-8")) == \
+        json.loads(nb.read_text("utf-8"))
+    for place in "Colab", "Binder": assert links[place].endswith(f"nbs/{nb.name}")
+    assert line.find("button", id="show-checks")
+    takes = re.search(r"\*\*It takes\*\* (.+?)\.(?:\s|$)", prose(nb))
+    assert (takes[1] if takes else "mnist_course") in line.get_text()
+    text = (site.folder/links["Markdown"]).read_text("utf-8")
+    assert text.startswith(f"# {nb.name[:2]} ") and text.count("```python") > 5
+    for code, exported, open_to_see, _ in shown_code(nb):
+        if exported and open_to_see: assert code in text
+
+
+def test_reference_and_lessons_lead_to_each_other(site):
+    page, n = site.pages["reference.html"], 0
+    for line in page.select("p.to-reference"):
+        module, _, name = line["id"].rpartition(".")
+        place, anchor = line.a["href"].split("#")
+        there = site.pages[place].find(id=anchor)
+        up = "../"*place.count("/")
+        assert there.get_text() == name and there["href"] == f"{up}reference.html#{line['id']}"
+        shown = line.find_next("pre").get_text()
+        assert re.search(rf"(def|class) {name}\b", shown), line["id"]
+        n += 1
+    assert n > 60
+    [softmax] = [p for p in page.select("p.to-reference") if p["id"] == "ten_digits.softmax"]
+    text = softmax.find_next("pre").get_text()
+    assert "(bs, c)" in text and "share of the sum of exponentials" in text
+
+
+def test_reference_has_every_public_name(site):
+    page = site.pages["reference.html"]
+    listed = {p["id"] for p in page.select("p.to-reference")}
+    for nb in LESSONS:
+        module = re.search(r"#\| default_exp (\S+)", "".join(s for _, s, _ in cells(nb)))[1]
+        code = (PROJECT/"mnist_course"/f"{module}.py").read_text("utf-8")
+        names = re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", code, re.M)
+        assert names and {f"{module}.{name}" for name in names} <= listed
+
+
+def test_llms_txt_leads_to_markdown(site):
+    text = (site.folder/"llms.txt").read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+\.md)\)", text)
+    assert len(links) == len(set(links)) == len(make.PAGES)
+    for link in links:
+        page = (site.folder/link).read_text("utf-8")
+        assert page.startswith("# ") and "<script" not in page, link
+
+
+def test_not_found_and_previews(site):
+    page, home = site.pages["404.html"], make.SETTINGS["doc_host"] + make.SETTINGS["doc_baseurl"]
+    for a in page.find_all("a"):
+        assert a["href"].startswith(f"{home}/") # it is shown at any depth
+        assert (site.folder/a["href"].removeprefix(f"{home}/")).is_file()
+    lesson = site.pages["02_manual_sgd.html"]
+    preview = {m["property"]: m["content"] for m in lesson.select("meta[property]")}
+    assert preview["og:title"] == "02 SGD by hand"
+    assert preview["og:url"] == f"{home}/02_manual_sgd.html"
+    assert (site.folder/preview["og:image"].removeprefix(f"{home}/")).stat().st_size < 100_000
+    assert (site.folder/lesson.select_one("link[rel=icon]")["href"].split("?")[0]).is_file()
+
+
+def test_front_page_draws_first(site):
+    page = site.pages["index.html"]
+    sheet = page.find(id="front")
+    assert sheet.find_previous("blockquote") and not sheet.find_previous("img")
+    described = json.loads(sheet["data-methods"])
+    assert [m["name"] for m in described] == list(make.FRONT)
+    for method in described: assert site.pages[f"{method['lesson']}.html"]
+    climb = page.select_one("article img")
+    assert "Results in two panels" in climb["alt"] # the next thing that is to be seen
+    assert "draw.html" in [a["href"] for a in sheet.find_all("a")]
 
 
 def test_side_by_side_is_the_results(site):

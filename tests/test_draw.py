@@ -19,8 +19,10 @@ from mnist_course.data import get_data, load_split, source_of
 from mnist_course.resnet import normalised
 
 STATIC = PROJECT/"book"/"static"
-SCRIPTS = {name: (STATIC/name).read_text("utf-8") for name in ("draw-net.js", "draw.js")}
+SCRIPTS = {name: (STATIC/name).read_text("utf-8") for name in
+           ("draw-net.js", "draw-sheet.js", "draw.js", "front.js")}
 PAGE = (PROJECT/"book"/"draw.md").read_text("utf-8")
+FRONT = (PROJECT/"book"/"front.html").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -123,12 +125,15 @@ def test_the_scripts_know_every_layer(packed):
 
 
 def test_the_scripts_find_their_places():
-    ids = {tag["id"] for tag in BeautifulSoup(PAGE, "html.parser").find_all(id=True)}
-    wanted = {f"draw-{name}" for name in re.findall(r'byId\("(\w+)"\)', SCRIPTS["draw.js"])}
-    assert len(wanted) > 8 and wanted <= ids
-    order = re.findall(r'<script src="_static/([\w.-]+)"', PAGE)
-    assert order == ["draw-weights.js", "draw-net.js", "draw.js"]
-    assert all((STATIC/name).exists() for name in [*order, "draw.css"])
+    for name, page, n in ("draw", PAGE, 8), ("front", FRONT, 3):
+        ids = {tag["id"] for tag in BeautifulSoup(page, "html.parser").find_all(id=True)}
+        asked = re.findall(r'byId\("(\w+)"\)', SCRIPTS[f"{name}.js"])
+        wanted = {f"{name}-{part}" for part in asked}
+        assert len(wanted) > n and wanted <= ids
+        order = re.findall(r'<script (?:defer )?src="_static/([\w.-]+)"', page)
+        assert order[-3:] == ["draw-net.js", "draw-sheet.js", f"{name}.js"]
+        assert all((STATIC/name).exists() for name in [*order, "draw.css"])
+    assert "draw-weights.js" in PAGE and "draw-weights.js" not in FRONT # fetched when drawn on
     assert "touch-action: none" in (STATIC/"draw.css").read_text("utf-8")
     assert 'aria-live="polite"' in PAGE
 

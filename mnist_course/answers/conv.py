@@ -9,28 +9,8 @@ __all__ = ['window', 'places', 'pool', 'standardise', 'way_back', 'first_step', 
 # %% ../../nbs/exercises/09_convolution.ipynb #c32da42a
 import numpy as np
 
+from .numpy_net import _difference, _measured, _numbers
 from ..exercises import Exercise, is_value, mistake_of, solution_of
-
-# %% ../../nbs/exercises/09_convolution.ipynb #4926de6d
-def _numbers(rng, *shape): return np.array([rng.uniform(-1, 1) for _ in range(
-    int(np.prod(shape)))]).reshape(shape)
-
-def _measured(loss, x, h=1e-6): # the gradient of `loss()` with respect to the array x, in place
-    grad = np.zeros_like(x)
-    for i in np.ndindex(x.shape):
-        keep = x[i]
-        x[i] = keep + h
-        up = loss()
-        x[i] = keep - h
-        grad[i] = (up - loss())/(2*h)
-        x[i] = keep
-    return grad
-
-def _difference(found, measured): # a shape that is wrong, or how far the numbers are off
-    if found is None: return None
-    found = np.asarray(found, dtype=float)
-    if found.shape != measured.shape: return f"the shape is {found.shape}, not {measured.shape}"
-    return (found - measured).round(7)
 
 # %% ../../nbs/exercises/09_convolution.ipynb #3120ba75
 def _images_and_kernels(rng):
