@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults exercises readme book weights test-book clean
+.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults exercises readme book slides weights test-book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -24,14 +24,15 @@ course: $(READY) ## run every lesson in order and print the results
 
 test: test-notebooks test-suite test-wheel ## everything that says the course is right
 
-# Two notebooks at a time, one thread each: more threads than cores get in each other's way.
+# Two notebooks, or two files of tests, at a time, one thread each: more threads than cores get in
+# each other's way.
 test-notebooks: $(READY) ## run the notebooks' own tests
 	$(BIN)/mnist_course data
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
 
@@ -90,6 +91,9 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 book: $(READY) ## make the website from the committed notebooks, in _book
 	$(BIN)/python book/make.py
 
+slides: $(READY) ## make slides of the lessons in _slides (NB=02 for one; REVEAL=... names reveal.js)
+	$(BIN)/python book/slides.py $(NB)
+
 weights: $(READY) ## train what the book's drawing and moving figures show, and pack it (minutes, MNIST)
 	$(BIN)/python book/weights.py
 	$(BIN)/python book/live.py
@@ -98,4 +102,4 @@ test-book: $(READY) ## test the book in a browser (needs Chromium and npm; CHROM
 	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data
-	rm -rf $(VENV) _run _book _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -8,8 +8,9 @@ here = Path(__file__).parent
 parser = ConfigParser()
 parser.read(here/"settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
-extras = {name: cfg[f"{name}_requirements"].split() for name in ("course", "lab", "book", "dev")}
-extras["dev"] += extras["lab"] + extras["book"] # the tests use the laboratory and make the book
+extras = {name: cfg[f"{name}_requirements"].split()
+          for name in ("course", "lab", "onnx", "book", "dev")}
+extras["dev"] += extras["lab"] + extras["onnx"] + extras["book"] # the tests use all of it
 newest = int(cfg["max_python"].split(".")[1])
 oldest = int(cfg["min_python"].split(".")[1])
 
@@ -28,7 +29,7 @@ setup(
                  "Natural Language :: English",
                  *(f"Programming Language :: Python :: 3.{v}" for v in range(oldest, newest + 1))],
     packages=[cfg["lib_name"], cfg["lib_name"] + ".lab"],
-    package_data={cfg["lib_name"]: ["lab/*.json", "lab/*.csv"]},
+    package_data={cfg["lib_name"]: ["lab/*.json", "lab/*.csv", "py.typed"]},
     python_requires=">=" + cfg["min_python"],
     install_requires=cfg["requirements"].split(),
     extras_require=extras,

@@ -160,4 +160,6 @@ def main(args: list[str] | None = None) -> int:
     return 0
 
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__":
+    from mnist_course.cli import ended
+    sys.exit(ended("benchmarks", main))

@@ -58,8 +58,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
                                         *sorted(NBS.glob("[0-9][0-9]_*.ipynb"))]]
     def below(folder): # the notebooks of a folder
         return [(nb, f"{folder}/{nb.name}") for nb in sorted((NBS/folder).glob("*.ipynb"))]
-    rest = [("tests/FAULTS.md", "faults.md"), ("CHANGELOG.md", "changelog.md"),
-            ("CONTRIBUTING.md", "contributing.md")]
+    rest = [("TEACHING.md", "teaching.md"), ("tests/FAULTS.md", "faults.md"),
+            ("CHANGELOG.md", "changelog.md"), ("CONTRIBUTING.md", "contributing.md")]
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),

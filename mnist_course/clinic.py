@@ -26,7 +26,7 @@ from fastcore.foundation import L
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from . import gradcheck
+from . import checks, gradcheck
 from .data import as_rows, hold_out, load_split
 from .optim import BasicOptim
 from .preserve import preserve
@@ -67,12 +67,15 @@ def _pair(batch, model=None):
     "A batch as two plain tensors, on the model's device; a `ValueError` if it is no pair."
     n = len(batch) if isinstance(batch, (tuple, list)) else 1
     if n != 2: raise ValueError(f"A batch has {n} parts: give a loader of (inputs, targets).")
+    batch = [checks.tensor(t, what) for t, what in zip(batch, ("Inputs", "Targets"), strict=True)]
     device = None if model is None else _device(model)
     return tuple(t.as_subclass(Tensor).to(device) for t in batch)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000101
 def _batches(dl, model=None):
     "A loader's batches as such pairs; a `ValueError` if it can be read only once."
+    if not hasattr(dl, "__iter__"):
+        raise ValueError(f"A loader is {type(dl).__name__}: give what gives (inputs, targets).")
     if iter(dl) is dl:
         raise ValueError("The loader can be read only once: give a list of batches, `Batches` or "
                          "a DataLoader.")
@@ -81,7 +84,7 @@ def _batches(dl, model=None):
 # %% ../nbs/11_bug_clinic.ipynb #cl000006
 def _gather(dl, n, model=None):
     "The first `n` or so images and targets, each as one tensor; a `ValueError` if none."
-    found, count = [], 0
+    found, count, n = [], 0, checks.count(n, "The number of images")
     for xb, yb in _batches(dl, model):
         found.append((xb, yb))
         count += len(xb)
@@ -143,6 +146,7 @@ def check_overlap(
     most:float=.001,   # share of copies that is no fault
 )->Finding:
     "Are images to validate on also among those to train on? Compared number by number."
+    most = checks.number(most, "most", 0, 1)
     with preserve(nn.Module(), dl, valid_dl):
         dtype = _common_type(dl, valid_dl)
         known, valid = set(_keys(dl, dtype)), _keys(valid_dl, dtype)
@@ -154,6 +158,8 @@ def check_overlap(
 # %% ../nbs/11_bug_clinic.ipynb #e91f707a
 def _compare_scale(x, other, where):
     "Is the mean of the pixels the same to half a standard deviation, and that to a factor of two?"
+    x, other = checks.tensor(x, "Inputs"), checks.tensor(other, "Inputs")
+    if min(x.numel(), other.numel()) < 2: raise ValueError("Inputs are too few: give two or more.")
     mean, std = x.double().mean().item(), x.double().std().item()
     mean2, std2 = other.double().mean().item(), other.double().std().item()
     ok = abs(mean2 - mean) < std/2 and std/2 < std2 < 2*std
@@ -346,6 +352,7 @@ class AsModule(nn.Module):
         params:Mapping[str, Tensor], # by name: the very tensors that the function uses
     ):
         super().__init__()
+        checks.function(function, "function"), checks.has(params, "params", "items")
         self.function, self.tensors = function, dict(params)
 
     def forward(self, xb): return self.function(xb)
@@ -359,6 +366,7 @@ def _gradients(model, loss_func, xb, yb):
     if loss.requires_grad: loss.backward()
     return {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
 
+# %% ../nbs/11_bug_clinic.ipynb #pt219131
 def _without_gradient(model, loss_func, xb, yb):
     found = _gradients(model, loss_func, xb, yb).items()
     return [name for name, grad in found if grad is None or not grad.any()]
@@ -489,6 +497,7 @@ def _pulled(model, loss_func, xb, yb):
     size = {name: 0. if g is None else g.abs().max().item() for name, g in grads.items()}
     return [name for name in size if size[name] > 1e-3*max(size.values())]
 
+# %% ../nbs/11_bug_clinic.ipynb #pt012220
 _NO_GRAPH = "does not require grad" # what PyTorch says of `backward` on a loss that is cut off
 
 @contextmanager
@@ -521,6 +530,7 @@ def _optimizers(step, opt=None):
     return [o for o in [opt, *found] if hasattr(o, "step") and not inspect.isclass(o)
             and (hasattr(o, "zero_grad") or hasattr(o, "load_state_dict"))]
 
+# %% ../nbs/11_bug_clinic.ipynb #pt546640
 def _tensors(it, depth=4): # those in lists and dictionaries, and in lists of these
     if isinstance(it, Tensor): yield it
     inside = it.values() if isinstance(it, dict) else it if isinstance(it, (list, tuple, L)) else ()
@@ -904,6 +914,10 @@ def _prepare(model, loss_func, x, y, step, opt, lr):
             "any_step": step or _plain_step(model, loss_func, opt, lr)}
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000089
+def _must_be_model(model, loss_func):
+    checks.has(model, "model", "parameters", "modules")
+    checks.function(loss_func, "loss_func")
+
 def _shape_or_type(it): return tuple(it.shape) if isinstance(it, Tensor) else type(it).__name__
 
 def _fit_labels(scores, y):
@@ -944,6 +958,7 @@ def examine(
     checks:Iterable[Callable]=CHECKS, # what to make, in this order; add your own
 )->Report:
     "Make every check that applies; put model, optimiser and loaders back; `ValueError` if unfit."
+    _must_be_model(model, loss_func)
     given = dict(model=model, loss_func=loss_func, dl=dl, valid_dl=valid_dl, step=step, opt=opt,
                  predict=predict, in_use=in_use)
     others = [o for o in (dl, valid_dl, opt) if o is not None] + _optimizers(step)
@@ -955,3 +970,10 @@ def examine(
         made = {_name(check): _make(check, given) for check in checks}
     return Report(tuple(found for found in made.values() if isinstance(found, Finding)),
                   {name: why for name, why in made.items() if isinstance(why, str)})
+
+# %% ../nbs/11_bug_clinic.ipynb #pt900002
+def __getattr__(name): # what is asked of this module and stands in the one above it
+    if name not in ("patient", "unknown_patients", "try_check"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+    return getattr(importlib.import_module("mnist_course.patients"), name)

@@ -55,12 +55,14 @@ def pad(
     x, padding = checks.array(x, "x", "(bs, h, w, c)"), checks.count(padding, "padding", 0)
     return np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0))) if padding else x
 
+# %% ../nbs/09_convolution.ipynb #c0nvchk1
 def _check_kernels(w, x=None): # square, and for as many maps as come in
-    checks.array(w, "The kernels", "(k, k, c_in, c_out)")
+    w = checks.array(w, "Kernels", "(k, k, c_in, c_out)")
     if w.shape[0] != w.shape[1]: raise ValueError(f"Kernels are {w.shape}: give square ones.")
     if x is not None and w.shape[2] != x.shape[3]:
         raise ValueError(f"Kernels are for {w.shape[2]} maps and {x.shape[3]} come in: give as "
                          "many maps as the kernels take.")
+    return w
 
 # %% ../nbs/09_convolution.ipynb #ee8382c2
 def convolve_maps(
@@ -70,8 +72,8 @@ def convolve_maps(
     padding:int=0, # rows and columns of zeros on each side
 )->np.ndarray:     # (bs, h_out, w_out, c_out)
     "Convolution as one thinks of it: lay on the window, multiply, add up, slide on."
-    k, x = len(w), pad(x, padding)
-    _check_kernels(w, x)
+    x = pad(x, padding)
+    k = len(w := _check_kernels(w, x))
     h_out, w_out = (output_size(n, k, stride) for n in x.shape[1:3])
     z = np.zeros((len(x), h_out, w_out, w.shape[3]), x.dtype)
     for i, j in np.ndindex(h_out, w_out):
@@ -124,23 +126,33 @@ class Conv:
         stride:int=1,    # how far the window moves at a time
         padding:int=0,   # rows and columns of zeros on each side
     ):
-        self.w, self.stride = w, checks.count(stride, "stride")
+        self.w, self.stride = _check_kernels(w), checks.count(stride, "stride")
         self.padding = checks.count(padding, "padding", 0)
-        _check_kernels(w)
         self.is_first = False   # nobody asks for the gradient of the images
 
-    def forward(self, x):       # (bs, h, w, c_in) -> (bs, h_out, w_out, c_out)
-        x = pad(x, self.padding)
-        found = patches(x, len(self.w), self.stride)
-        self.shape, self.rows = x.shape, found.reshape(-1, found.shape[3])
-        z = self.rows @ self.w.reshape(-1, self.w.shape[3])
-        return z.reshape(*found.shape[:3], -1)
+# %% ../nbs/09_convolution.ipynb #c0nvfwd1
+@patch
+def forward(self:Conv,
+    x:np.ndarray, # maps, (bs, h, w, c_in)
+)->np.ndarray:    # (bs, h_out, w_out, c_out)
+    "Every patch times the weights."
+    x = pad(x, self.padding)
+    _check_kernels(self.w, x)
+    found = patches(x, len(self.w), self.stride)
+    self.shape, self.rows = x.shape, found.reshape(-1, found.shape[3])
+    z = self.rows @ self.w.reshape(-1, self.w.shape[3])
+    return z.reshape(*found.shape[:3], -1)
 
-    def backward(self, dz):     # (bs, h_out, w_out, c_out) -> (bs, h, w, c_in)
-        self.dw = (self.rows.T @ dz.reshape(-1, dz.shape[3])).reshape(self.w.shape)
-        if self.is_first: return None
-        dx, p = input_gradient(dz, self.w, self.shape, self.stride), self.padding
-        return dx[:, p:-p, p:-p] if p else dx
+# %% ../nbs/09_convolution.ipynb #c0nvbwd1
+@patch
+def backward(self:Conv,
+    dz:np.ndarray, # gradient of the loss by what `forward` gave, (bs, h_out, w_out, c_out)
+)->np.ndarray:     # by what it was given, (bs, h, w, c_in); None for the first layer
+    "Leaves the gradient of the weights in `dw`."
+    self.dw = (self.rows.T @ dz.reshape(-1, dz.shape[3])).reshape(self.w.shape)
+    if self.is_first: return None
+    dx, p = input_gradient(dz, self.w, self.shape, self.stride), self.padding
+    return dx[:, p:-p, p:-p] if p else dx
 
 # %% ../nbs/09_convolution.ipynb #46cc4afa
 class MaxPool:
@@ -153,18 +165,28 @@ class MaxPool:
         s, (h, w) = self.size, (n//self.size*self.size for n in x.shape[1:3])
         return [x[:, u:h:s, v:w:s] for u, v in np.ndindex(s, s)]
 
-    def forward(self, x):  # (bs, h, w, c) -> (bs, h//size, w//size, c)
-        self.x, self.largest = x, -np.inf
-        for corner in self._corners(x): self.largest = np.maximum(self.largest, corner)
-        return self.largest
+# %% ../nbs/09_convolution.ipynb #maxpfwd1
+@patch
+def forward(self:MaxPool,
+    x:np.ndarray, # maps, (bs, h, w, c)
+)->np.ndarray:    # (bs, h//size, w//size, c)
+    "The largest number in each square."
+    self.x, self.largest = x, -np.inf
+    for corner in self._corners(x): self.largest = np.maximum(self.largest, corner)
+    return self.largest
 
-    def backward(self, dz): # (bs, h//size, w//size, c) -> (bs, h, w, c)
-        dx, open_ = np.zeros_like(self.x), np.ones(dz.shape, bool)
-        for corner, target in zip(self._corners(self.x), self._corners(dx), strict=True):
-            wins = open_ & (corner == self.largest)
-            target[...] = dz*wins
-            open_ &= ~wins
-        return dx
+# %% ../nbs/09_convolution.ipynb #maxpbwd1
+@patch
+def backward(self:MaxPool,
+    dz:np.ndarray, # gradient of the loss by what `forward` gave, (bs, h//size, w//size, c)
+)->np.ndarray:     # by what it was given, (bs, h, w, c)
+    "The first of the largest numbers takes the whole gradient of its square."
+    dx, open_ = np.zeros_like(self.x), np.ones(dz.shape, bool)
+    for corner, target in zip(self._corners(self.x), self._corners(dx), strict=True):
+        wins = open_ & (corner == self.largest)
+        target[...] = dz*wins
+        open_ &= ~wins
+    return dx
 
 # %% ../nbs/09_convolution.ipynb #4cbdc2ec
 def column_means(
@@ -183,20 +205,6 @@ class BatchNorm:
         self.mean, self.var = np.zeros(c, dtype), np.ones(c, dtype) # running, for use
         self.training = True
 
-    def forward(self, x):   # (bs, h, w, c) -> (bs, h, w, c)
-        rows = x.reshape(-1, x.shape[-1])
-        mean, var = _mean_and_variance(self, rows) if self.training else (self.mean, self.var)
-        self.inverse = 1/np.sqrt(var + self.eps)                    # 1/s
-        self.standard = (rows - mean)*self.inverse
-        return (self.standard*self.scale + self.shift).reshape(x.shape)
-
-    def backward(self, dy): # (bs, h, w, c) -> (bs, h, w, c)
-        rows = dy.reshape(self.standard.shape)
-        mean, mean_standard = column_means(rows), column_means(rows*self.standard)
-        self.dshift, self.dscale = mean*len(rows), mean_standard*len(rows)
-        if self.training: rows = rows - mean - self.standard*mean_standard
-        return (rows*(self.scale*self.inverse)).reshape(dy.shape)
-
 # %% ../nbs/09_convolution.ipynb #621e263a
 def _mean_and_variance(norm, rows): # (n, c) -> (c,), (c,)
     "Of a batch; the running averages move towards them."
@@ -206,6 +214,30 @@ def _mean_and_variance(norm, rows): # (n, c) -> (c,), (c,)
     norm.mean += norm.momentum*(mean - norm.mean)
     norm.var += norm.momentum*(var*n/(n - 1) - norm.var)
     return mean, var
+
+# %% ../nbs/09_convolution.ipynb #normfwd1
+@patch
+def forward(self:BatchNorm,
+    x:np.ndarray, # maps, (bs, h, w, c)
+)->np.ndarray:    # the same shape
+    "Standardised, then scaled and shifted."
+    rows = x.reshape(-1, x.shape[-1])
+    mean, var = _mean_and_variance(self, rows) if self.training else (self.mean, self.var)
+    self.inverse = 1/np.sqrt(var + self.eps)                    # 1/s
+    self.standard = (rows - mean)*self.inverse
+    return (self.standard*self.scale + self.shift).reshape(x.shape)
+
+# %% ../nbs/09_convolution.ipynb #normbwd1
+@patch
+def backward(self:BatchNorm,
+    dy:np.ndarray, # gradient of the loss by what `forward` gave, (bs, h, w, c)
+)->np.ndarray:     # by what it was given, the same shape
+    "Leaves the gradients of scale and shift in `dscale` and `dshift`."
+    rows = dy.reshape(self.standard.shape)
+    mean, mean_standard = column_means(rows), column_means(rows*self.standard)
+    self.dshift, self.dscale = mean*len(rows), mean_standard*len(rows)
+    if self.training: rows = rows - mean - self.standard*mean_standard
+    return (rows*(self.scale*self.inverse)).reshape(dy.shape)
 
 # %% ../nbs/09_convolution.ipynb #a088a08b
 class Flatten:
@@ -218,10 +250,27 @@ class Flatten:
         return dz.reshape(self.shape)
 
 # %% ../nbs/09_convolution.ipynb #a466b038
+def _check_rounds(maps, sides): # of both as many as there are rounds
+    try: maps, sides = tuple(maps), tuple(sides)
+    except TypeError: maps = sides = ()
+    if not maps or len(maps) != len(sides):
+        raise ValueError("maps and sides are numbers, one for each round: give as many of both, "
+                         "such as (8, 16) and (5, 5).")
+    return [checks.count(n, "maps") for n in maps], [checks.count(n, "sides") for n in sides]
+
 def _round(k, c_in, c_out, side, rng, dtype): # its four layers, by name
     kernels = he_kernels(side, c_in, c_out, rng, dtype)
     return {f"conv{k}": Conv(kernels, padding=side//2), f"pool{k}": MaxPool(2),
             f"norm{k}": BatchNorm(c_out, dtype), f"relu{k}": ReLU()}
+
+# %% ../nbs/09_convolution.ipynb #cnnrnds1
+def _rounds(maps, sides, size, n_out, rng, dtype): # all layers, by name
+    layers, c_in = {}, 1
+    for k, (c_out, side) in enumerate(zip(maps, sides, strict=True), start=1):
+        layers |= _round(k, c_in, c_out, side, rng, dtype)
+        c_in, size = c_out, size//2
+    linear = Linear(size*size*c_in, n_out, rng, dtype, gain=1.)
+    return layers | {"flatten": Flatten(), "linear": linear}
 
 # %% ../nbs/09_convolution.ipynb #e562642a
 class CNN:
@@ -234,15 +283,10 @@ class CNN:
         rng:np.random.Generator=None,   # draws the weights; a fresh one if not given
         dtype=np.float32,               # float64 for a gradient check
     ):
-        rng, c_in, maps, sides = rng or np.random.default_rng(), 1, tuple(maps), tuple(sides)
-        for n in (*maps, *sides, size, n_out): checks.count(n, "maps, pixels or classes")
-        self.size, self.n_out, self.dtype = size, n_out, checks.float_type(dtype)
-        self.layers, self.loss_func = {}, CrossEntropy()
-        for k, (c_out, side) in enumerate(zip(maps, sides, strict=True), start=1):
-            self.layers |= _round(k, c_in, c_out, side, rng, dtype)
-            c_in, size = c_out, size//2
-        self.layers["flatten"] = Flatten()
-        self.layers["linear"] = Linear(size*size*c_in, n_out, rng, dtype, gain=1.)
+        rng, (maps, sides) = rng or np.random.default_rng(), _check_rounds(maps, sides)
+        self.size, self.n_out = checks.count(size, "size"), checks.count(n_out, "n_out")
+        self.dtype = checks.float_type(dtype)
+        self.layers, self.loss_func = _rounds(maps, sides, size, n_out, rng, dtype), CrossEntropy()
         self.layers["conv1"].is_first = True
 
 # %% ../nbs/09_convolution.ipynb #52418c99
@@ -365,7 +409,7 @@ def predict_proba(self:CNN,
     x:np.ndarray, # images, (n, size, size, 1)
 )->np.ndarray:    # (n, n_out), each row adds up to 1
     "Softmax of the scores, with batch normalisation in use."
-    x, _ = _check_maps(self, x, None)
+    x, _ = _check_maps(self, x)
     was = any(getattr(layer, "training", False) for layer in self.layers.values())
     self.set_training(False)
     parts = np.split(x, range(1000, len(x), 1000))
@@ -388,19 +432,19 @@ def evaluate(self:CNN,
     labels:np.ndarray, # digits, (n,)
 )->float:              # from 0 to 1
     "Share of the images that are read correctly."
-    labels = checks.label_array(labels, len(x), self.n_out)
+    labels = checks.label_array(labels, x, self.n_out)
     return float((self.predict(x) == labels).mean())
 
 # %% ../nbs/09_convolution.ipynb #922619ea
-def _check_maps(net, x, labels):
+def _check_maps(net, x, labels=...):
     "Arrays that fit the network, or a `ValueError` that says what does not fit."
     n = net.size
-    x = checks.array(x, "x", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
+    x = checks.array(x, "The images", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
     if x.shape[1:] != (n, n, 1):
         raise ValueError(f"The images have the shape {x.shape}: give (n, {n}, {n}, 1).")
     if not np.isfinite(x).all():
         raise ValueError("The images hold NaN or infinite numbers: remove them.")
-    return x, None if labels is None else checks.label_array(labels, len(x), net.n_out)
+    return x, None if labels is ... else checks.label_array(labels, len(x), net.n_out)
 
 def _sound(net, x, labels, valid, n_epochs, lr, bs, shift): # what `fit` takes, or a `ValueError`
     valid = valid and _check_maps(net, *checks.two(valid, "images and labels"))
@@ -457,15 +501,19 @@ def fit_cnn(
     return net.fit(x, labels, n_epochs, lr, bs, shift, optimizer, rng, pairs[1])
 
 # %% ../nbs/09_convolution.ipynb #7e5adb5e
+def _window(layer): # its side, stride and padding; None if a layer has no window
+    if isinstance(layer, Conv): return len(layer.w), layer.stride, layer.padding
+    if isinstance(layer, MaxPool): return layer.size, layer.size, 0
+
+# %% ../nbs/09_convolution.ipynb #recfield
 def receptive_fields(
     net:CNN,
 )->dict: # layer -> (side, distance, start), in pixels: place i sees from start + i·distance on
     "How large a square of the image each number of a map depends on, and where it lies."
     side, distance, start, found = 1, 1, 0, {}
     for name, layer in net.layers.items():
-        if isinstance(layer, Conv): k, stride, padding = len(layer.w), layer.stride, layer.padding
-        elif isinstance(layer, MaxPool): k, stride, padding = layer.size, layer.size, 0
-        else: continue
+        if not (window := _window(layer)): continue
+        k, stride, padding = window
         start -= padding*distance
         side, distance = side + (k - 1)*distance, stride*distance
         found[name] = side, distance, start

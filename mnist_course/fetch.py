@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LARGEST_FILE', 'FULL', 'EXPECTED', 'KEPT', 'FOLDERS', 'BELONGS', 'MOST_MEMBERS', 'MOST_BYTES', 'PATIENCE', 'SETTINGS',
-           'SILENCE', 'HOW_TO_GET_MNIST', 'DataError', 'NotAvailable', 'NowhereError', 'read_image', 'file_number',
-           'pixel_digest', 'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download',
-           'write_images', 'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked',
-           'get_data', 'source_of']
+           'SILENCE', 'HOW_TO_GET_MNIST', 'NotAvailable', 'NowhereError', 'read_image', 'file_number', 'pixel_digest',
+           'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download', 'write_images',
+           'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked', 'get_data',
+           'source_of']
 
 # %% ../nbs/api/fetch.ipynb #fe000004
 import configparser, errno, gzip, hashlib, io, json, os, re, shutil, sys, tarfile, tempfile
@@ -23,10 +23,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-# %% ../nbs/api/fetch.ipynb #fe000006
-class DataError(Exception):
-    "Something is wrong with the data; the message says what, where and what to do."
+from . import checks
+from .checks import DataError
 
+# %% ../nbs/api/fetch.ipynb #fe000006
 class NotAvailable(Exception):
     "One way to the data leads nowhere; the message says why, and the next is tried."
 
@@ -57,6 +57,7 @@ def read_image(
     file:Path,   # a PNG file, greyscale, 28×28
 )->np.ndarray:   # grey values, uint8, (h, w)
     "The pixels of one image; a `DataError` names a file that is damaged or of another kind."
+    file = checks.file(file)
     try:
         png = _read_png(file)
         image = Image.open(io.BytesIO(png), formats=["PNG"])
@@ -78,6 +79,7 @@ def file_number(
     file:Path,      # such as train/3/7.png
 )->tuple[int, str]: # sorts files by number, and those without one by name, before all others
     "Where a file stands in MNIST's own order."
+    file = checks.file(file)
     return (int(file.stem) if file.stem.isdecimal() else -1, file.stem)
 
 def _digit_folders(path:Path)->dict:
@@ -125,13 +127,17 @@ def pixel_digest(
     images:Tensor, # uint8, (n, h, w)
 )->str:            # the first 16 hexadecimal digits of a SHA-256
     "A fingerprint of a set of images that does not depend on their order or names."
-    return hashlib.sha256(b"".join(sorted(map(bytes, images.flatten(1).numpy())))).hexdigest()[:16]
+    rows = checks.images(images, least=0).flatten(1).numpy()
+    return hashlib.sha256(b"".join(sorted(map(bytes, rows)))).hexdigest()[:16]
 
 # %% ../nbs/api/fetch.ipynb #fe00001d
 def class_digests(
     parts:dict, # part -> (images, labels)
 )->dict:        # part -> digit -> (how many images, their digest)
     "What a dataset holds, in a form that can be compared."
+    if not isinstance(parts, dict):
+        raise ValueError("parts are a dict, such as {'train': (images, labels)}: give load_parts'.")
+    parts = {part: checks.pair(pair) for part, pair in parts.items()}
     return {part: {d: (int((labels == d).sum()), pixel_digest(images[labels == d]))
                    for d in labels.unique().tolist()}
             for part, (images, labels) in parts.items()}
@@ -160,7 +166,7 @@ def verify(
     where:Path,  # named in the message
 )->None:
     "A `DataError` if these are not MNIST's images, with the first class that differs."
-    found = class_digests(parts)
+    found, name = class_digests(parts), checks.choice(name, list(EXPECTED), "dataset")
     faults = min((list(_differences(found, known, where)) for known in EXPECTED[name]), key=len)
     if not faults: return
     if name == "tiny" and len(faults) == 4 and all("other pixels" in fault for fault in faults):
@@ -205,7 +211,7 @@ def whole(
     file:Path, # to be written
 )->Iterator[Path]: # where to write it first
     "A file appears whole or not at all: written beside its place, flushed to the disk, renamed."
-    file = Path(os.path.realpath(file)) # not in a link's place but where it leads
+    file = Path(os.path.realpath(checks.file(file))) # not in a link's place but where it leads
     half = file.with_name(f".{file.name}.{os.getpid()}.part")
     _clear_halves(file)
     try:
@@ -268,7 +274,7 @@ def load_parts(
     path:Path, # a dataset's folder
 )->dict:       # part -> (images uint8 (n, h, w), labels int64 (n,)), in MNIST's own order
     "Every image of a dataset, as `get_data` kept it or, failing that, from the PNG files."
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.abspath(checks.file(path, "path")))
     kept = _read_kept(path)
     if kept and kept[0]["folders"] == _folder_times(path): return kept[1]
     return _decode(path)
@@ -449,6 +455,8 @@ def write_images(
     labels:Tensor, # digits, int64, (n,)
 )->None:
     "Write images as PNG files, named by their place in the order."
+    folder, images = checks.file(folder, "folder"), checks.images(images)
+    labels = checks.labels(labels, images, 10)
     for digit in labels.unique().tolist(): (folder/str(digit)).mkdir(parents=True, exist_ok=True)
     pairs = enumerate(zip(images.numpy(), labels.tolist(), strict=True))
     for i, (pixels, label) in _progress(list(pairs), f"write {folder.name}"):
@@ -635,6 +643,7 @@ def locked(
     path:Path, # a file or a folder, there or to be made
 )->Iterator[None]:
     "Let no other program change this meanwhile; say so if that takes long."
+    path = checks.file(path, "path")
     lock = FileLock(path.parent/f".{path.name}.lock")
     try: lock.acquire(timeout=SILENCE)
     except NotImplementedError: pass # a file system without locks
@@ -706,4 +715,4 @@ def source_of(
     path:Path, # from `get_data`
 )->str:        # "mnist" or "standin"
     "Which images these are."
-    return "standin" if (Path(path)/"NOT_MNIST.txt").exists() else "mnist"
+    return "standin" if (checks.file(path, "path")/"NOT_MNIST.txt").exists() else "mnist"

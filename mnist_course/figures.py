@@ -26,11 +26,13 @@ def counts_behind(
 )->list[int]:    # how many of them may have been right
     "The counts out of `n` that would be printed so; none means that it was another `n`."
     (value, decimals), n = _as_printed(printed), checks.count(n, "n")
-    if not 0 <= value <= 1: raise ValueError(f"An accuracy is a fraction, not {printed}.")
+    if not 0 <= value <= 1:
+        raise ValueError(f"An accuracy is a fraction, from 0 to 1, not {printed}.")
     half = .5000001*10**-decimals    # rounding may go either way, and float32 has a last digit
     low, high = math.ceil((value - half)*n), math.floor((value + half)*n)
     return list(range(max(low, 0), min(high, n) + 1))
 
+# %% ../nbs/13_reading_figures.ipynb #2c79a634
 def _as_printed(printed): # "0.98" -> (.98, 2)
     try: value = float(printed) if isinstance(printed, str) else math.nan
     except ValueError: value = math.nan
@@ -45,6 +47,8 @@ def possible_sizes(
     sizes:Iterable[int],   # which numbers of images to try
 )->list[int]:
     "The numbers of images on which all these accuracies can have been counted."
+    if isinstance(printed, str) or not all(isinstance(x, Iterable) for x in (printed, sizes)):
+        raise ValueError("printed and sizes are lists: give [\"0.98\"] and [100, 200].")
     printed = list(printed)
     return [n for n in sizes if all(counts_behind(p, n) for p in printed)]
 
@@ -65,7 +69,7 @@ def printed_by(
     "Which images would have printed that number."
     value, decimals = _as_printed(printed)
     near = .6*10**-decimals    # half a digit, and float32 has a last one
-    scores, _ = checks.equal_length(scores, scores, "scores and scores")
+    scores = checks.numbers(scores, "Scores")
     return ((scores - value).abs() <= near).nonzero().ravel().tolist()
 
 # %% ../nbs/13_reading_figures.ipynb #77371b34
@@ -116,7 +120,9 @@ def disagreements(
     b:Tensor, # and by the other? the same images in the same order, bool, (n,)
 )->tuple[int, int]: # read correctly by the one only, by the other only
     "On how many images is one model right and the other wrong?"
-    a, b = (torch.as_tensor(t) if hasattr(t, "shape") else torch.tensor(t or []) for t in (a, b))
+    try: a, b = (torch.as_tensor(t if hasattr(t, "shape") else t or []) for t in (a, b))
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError("Answers are true or false: give two lists of them, (n,).") from None
     if a.dtype != torch.bool or b.dtype != torch.bool or a.ndim != 1 or a.shape != b.shape:
         raise ValueError(f"Answers are {a.dtype} {tuple(a.shape)} and {b.dtype} {tuple(b.shape)}: "
                          "give right or wrong, bool (n,), for the same images.")
@@ -148,6 +154,7 @@ def paired_difference(
     half = student_t.ppf((1 + confidence)/2, len(each) - 1)*error
     return mean, mean - half, mean + half
 
+# %% ../nbs/13_reading_figures.ipynb #bd8a49db
 def _numbers(values): # a list of them
     values = list(values) if isinstance(values, Iterable) else None
     if values is None or not all(isinstance(v, Real) and not isinstance(v, bool) for v in values):

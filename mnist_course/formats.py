@@ -26,7 +26,7 @@ def read_csv(
     file:Path, # a header, then a line for each image
 )->tuple[Tensor, Tensor|None]: # images (n, 28, 28), labels (n,) or none
     "Images from a table of grey values; a `FormatError` names line and column of what is wrong."
-    file, header = Path(file), _header(file)
+    header = _header(file := checks.file(file))
     labelled = "label" in header
     if header.count("label") > 1 or len(header) - labelled != 784:
         raise FormatError(f"{file}: the header has {len(header)} columns: give 784 pixels, and a "
@@ -43,6 +43,7 @@ def _header(file):
     try:
         with open(file, encoding="utf-8-sig", newline="") as f: names = next(csv.reader(f), [])
     except UnicodeDecodeError as e: raise FormatError(f"{file} is not a text file ({e}).") from e
+    except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     if not names: raise FormatError(f"{file} is empty: the first line names the columns.")
     names = [name.strip() for name in names]
     if all(re.fullmatch(r"\d+", name) for name in names):
@@ -91,7 +92,7 @@ def write_csv(
     x = checks.images(images, (28, 28)).reshape(len(images), -1).numpy()
     names = [f"pixel{i}" for i in range(784)]
     if labels is not None:
-        x = np.column_stack([checks.labels(labels, len(x)).numpy(), x])
+        x = np.column_stack([checks.labels(labels, len(x), 256).numpy(), x])
         names = ["label", *names]
     with whole(file) as half:
         np.savetxt(half, x, fmt="%d", delimiter=",", header=",".join(names), comments="",
@@ -103,7 +104,9 @@ def write_submission(
     labels,    # what was read, whole numbers, (n,)
 )->None:
     "Kaggle's `submission.csv`: ImageId from 1, Label."
-    rows = enumerate(checks.labels(labels).tolist(), start=1)
+    labels = checks.labels(labels, c=256).tolist()
+    if not labels: raise ValueError("There are no labels: give what was read, one for each image.")
+    rows = enumerate(labels, start=1)
     with whole(file) as half, open(half, "w", encoding="utf-8", newline="") as f:
         csv.writer(f, lineterminator="\n").writerows([("ImageId", "Label"), *rows])
 
@@ -112,7 +115,7 @@ def read_idx(
     file:Path, # an IDX file of bytes, gzipped or not
 )->Tensor:     # uint8, of the sizes that the file names
     "The array of an IDX file; a `FormatError` if it is none, or is cut short."
-    file = Path(file)
+    file = checks.file(file)
     try: raw = file.read_bytes()
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     if raw[:2] == b"\x1f\x8b": raw = _unzipped(file, raw)
@@ -145,14 +148,13 @@ def write_idx(
     values,    # images (n, h, w) or labels (n,), from 0 to 255
 )->None:
     "An IDX file of bytes."
-    t = torch.as_tensor(values)
-    if t.ndim not in (1, 3) or t.dtype.is_floating_point or (t.numel() and not
-                                                              0 <= t.min() <= t.max() <= 255):
+    t, file = checks.numbers_or_images(values), checks.file(file)
+    if t.numel() and not 0 <= t.min() <= t.max() <= 255:
         raise ValueError(f"Values are {t.dtype} {tuple(t.shape)}: give images (n, h, w) or labels "
                          "(n,), whole numbers from 0 to 255.")
     raw = b"\0\0\x08" + bytes([t.ndim]) + struct.pack(f">{t.ndim}I", *t.shape)
     raw += t.to(torch.uint8).contiguous().numpy().tobytes()
-    if Path(file).suffix == ".gz": raw = gzip.compress(raw, mtime=0)
+    if file.suffix == ".gz": raw = gzip.compress(raw, mtime=0)
     with whole(file) as half: half.write_bytes(raw)
 
 # %% ../nbs/api/formats.ipynb #7cf3e1eb
@@ -160,11 +162,16 @@ _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 def _by_number(text): return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", text)]
 
+def _must_be_folder(folder):
+    folder = checks.file(folder, "folder")
+    if not folder.is_dir(): raise FormatError(f"{folder} is no folder: name one that is there.")
+    return folder
+
 def class_names(
     folder:Path, # one folder in it for each class
 )->list[str]:
     "The names of the classes, in the order in which they are counted."
-    names = [f.name for f in Path(folder).iterdir()
+    names = [f.name for f in _must_be_folder(folder).iterdir()
              if f.is_dir() and any(p.suffix.lower() in _PICTURES for p in f.iterdir())]
     return sorted(names, key=_by_number)
 
@@ -173,7 +180,7 @@ def read_folder(
     folder:Path, # one folder in it for each class; or images alone, which then have no labels
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "Images of a folder of folders, in the order of the files' numbers; all of one size."
-    folder = Path(folder)
+    folder = _must_be_folder(folder)
     names = class_names(folder)
     decimal = all(n.isdecimal() for n in names)
     numbers = [int(n) if decimal else i for i, n in enumerate(names)]
@@ -207,6 +214,7 @@ def read_npz(
     part:str=None, # "train" or "test", if it holds both
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "The arrays named images and labels, or x and y, or x_train and so on; nothing is executed."
+    file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
     try:
         with np.load(file, allow_pickle=False) as arrays: there = {k: arrays[k] for k in arrays}
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as e:
@@ -248,8 +256,7 @@ def read(
     part:str="train", # or "test", where there are two
 )->tuple[Tensor, Tensor|None]: # images uint8 (n, h, w), labels int64 (n,) or none
     "Images and labels from any format the course knows; a `FormatError` says what is wrong."
-    path = Path(path)
-    if part not in _PARTS: raise ValueError(f"There is no part {part!r}: choose train or test.")
+    path, part = checks.file(path, "path"), checks.choice(part, list(_PARTS), "part")
     if not path.exists(): raise FormatError(f"{path} does not exist.")
     if path.is_dir(): return _read_folder(path, part)
     if path.suffix == ".csv": return read_csv(path)

@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
+from . import checks
 from .plots import show
 
 # %% ../nbs/api/handwriting.ipynb #38d81e16
@@ -130,6 +131,8 @@ def find_ink(
     grey:np.ndarray, # brightness from 0 to 1, (h, w)
 )->np.ndarray:       # from 0 (paper) to 1 (ink), (h, w)
     "What differs from the sheet, dark on light or light on dark; a `ValueError` if nothing does."
+    grey = checks.array(grey, "grey", "(h, w)")
+    if not np.isfinite(grey).all(): raise ValueError("grey holds NaN or infinite numbers.")
     if min(grey.shape) < 3: raise ValueError(f"A picture of {grey.shape} pixels is too small.")
     off, noise, strength = _off_paper(grey)
     if strength < max(.08, 6*noise):
@@ -202,15 +205,24 @@ def my_digit()->Tensor: # uint8, (28, 28), 0 (paper) to 255 (ink)
     return prepare(my_digit_file() or sample_digit())
 
 # %% ../nbs/api/handwriting.ipynb #987f39bc
+def _chances(probabilities): # as an array, (c,)
+    p = checks.tensor(probabilities, "Probabilities").detach().cpu()
+    p = checks.numbers(p[0] if p.ndim == 2 and len(p) == 1 else p, "Probabilities").double()
+    if not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("Probabilities are numbers from 0 to 1: give those of predict_proba.")
+    return p.numpy()
+
 def show_reading(
     image:Tensor,   # uint8, (28, 28)
     probabilities,  # one for each class, from 0 to 1, (c,) or (1, c)
     classes=None,   # what each is called; 0 to c-1 if not given
 )->None:
     "Show a digit beside the probability of each answer."
-    p = np.asarray(torch.as_tensor(probabilities).detach().cpu(), float).ravel()
-    names = [str(c) for c in (range(len(p)) if classes is None else classes)]
-    if len(names) != len(p): raise ValueError(f"{len(p)} probabilities and {len(names)} classes.")
+    p, image = _chances(probabilities), checks.array(image, "The image", "(h, w)")
+    classes = range(len(p)) if classes is None else classes
+    names = [str(c) for c in classes] if hasattr(classes, "__iter__") else [classes]
+    if len(names) != len(p):
+        raise ValueError(f"{len(p)} probabilities and {len(names)} classes: give a name for each.")
     best, height = int(p.argmax()), max(1.3, .2*len(p))
     fig, (left, right) = plt.subplots(1, 2, figsize=(4.6, height), width_ratios=[1, 2.2])
     left.imshow(image); left.axis("off")

@@ -126,10 +126,11 @@ def fit(self:Learner,
     "Train, and add a row of figures to `rows` for each epoch; can be called again to go on."
     lr = checks.rate(self.lr if lr is None else lr, zero=True)
     self.n_epochs = checks.count(n_epochs, "n_epochs")
-    self.opt = self.opt_func(self.model.parameters(), lr)
+    self.opt, self.first_epoch = self.opt_func(self.model.parameters(), lr), 0
     try:
         self.run_callbacks("before_fit")
-        for self.epoch in range(n_epochs):
+        epochs = range(self.first_epoch, n_epochs)
+        for self.epoch in epochs:
             start = time.perf_counter()
             self.rows.append({"epoch": len(self.rows), "train_loss": self.one_epoch(),
                               **self.validate(), "seconds": time.perf_counter() - start})

@@ -99,11 +99,12 @@ def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it
     read, write = os.pipe()
     with tempfile.TemporaryDirectory() as folder:
         env = {**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "HOME": folder,
+               "MNIST_COURSE_MARKING": "1",
                "MNIST_COURSE_PROGRESS": str(Path(folder)/"progress.jsonl")}
         child = subprocess.Popen(
-            [sys.executable, "-c", _CHILD, str(nb), str(write), word], pass_fds=[write], env=env,
-            cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, preexec_fn=_limits(memory))
+            [sys.executable, "-c", _CHILD, str(Path(nb).resolve()), str(write), word],
+            pass_fds=[write], env=env, cwd=folder, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_limits(memory))
         os.close(write)
         report, ended = _wait(child, read, seconds)
     told = [line for line in report.splitlines() if line.startswith(word)]
@@ -133,6 +134,8 @@ def mark_workbook(
     memory:int=4 << 30,     # bytes
 )->list[Mark]: # one for each exercise that was checked; one for the workbook if it could not be run
     "Run a workbook in a process of its own and mark its answers."
+    seconds = checks.number(seconds, "seconds", .01, 1e6)
+    memory = checks.count(memory, "memory", 1 << 20)
     try: keys = _expected(nb)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         return [Mark(learner, "", "unreadable", message=f"{nb} is no notebook ({e}).")]
@@ -175,12 +178,13 @@ def mark(
     at_once:int=2,         # processes at a time
 )->list[Mark]:
     "Mark every notebook of a folder, each in a process of its own."
-    folder, at_once = Path(folder), checks.count(at_once, "at_once")
+    folder, at_once = checks.file(folder, "folder"), checks.count(at_once, "at_once")
+    checks.number(seconds, "seconds", .01, 1e6), checks.count(memory, "memory", 1 << 20)
     if not folder.is_dir(): raise ValueError(f"{folder} is no folder: name the one that holds the "
                                              "learners' workbooks.")
     books = [nb for nb in sorted(folder.rglob("*.ipynb"))
              if not any(p.startswith(".") for p in nb.relative_to(folder).parts)]
-    if not books: raise ValueError(f"{folder} holds no notebooks.")
+    if not books: raise ValueError(f"{folder} holds no notebooks: name the folder that does.")
     def one(nb):
         where = nb.relative_to(folder)
         learner = where.parts[0] if len(where.parts) > 1 else nb.stem
@@ -188,19 +192,25 @@ def mark(
     with ThreadPoolExecutor(at_once) as pool: return [m for ms in pool.map(one, books) for m in ms]
 
 # %% ../nbs/api/marking.ipynb #0cd68586
+def _sound(marks): # as a list; what is no table of marks is a `ValueError`
+    marks = list(marks) if hasattr(marks, "__iter__") else []
+    if not marks or not all(isinstance(m, Mark) for m in marks):
+        raise ValueError("There are no marks, or not all are marks: give what mark gives.")
+    return marks
+
 def commonest(
     marks:list[Mark],
 )->list[tuple]: # (exercise, mistake, how many learners), the commonest first
     "The mistakes that have a name, counted."
     return [(*pair, n) for pair, n in Counter(
-        (m.exercise, m.mistake) for m in marks if m.mistake).most_common()]
+        (m.exercise, m.mistake) for m in _sound(marks) if m.mistake).most_common()]
 
 def write_marks(
     marks:list[Mark],
     file:Path, # a .csv; a page of the same name, .html, is written beside it
 )->Path:       # the page
     "Write the table for a spreadsheet and the page to look at."
-    file = Path(file).with_suffix(".csv")
+    file, marks = checks.file(file).with_suffix(".csv"), _sound(marks)
     with open(file, "w", encoding="utf-8-sig", newline="") as f: # the mark tells Excel it is UTF-8
         rows = csv.DictWriter(f, list(asdict(Mark("", "", ""))))
         rows.writeheader()
@@ -217,7 +227,7 @@ def as_page(
 )->str: # HTML
     "Learners by exercises, and the commonest mistakes, to look at."
     import pandas as pd
-    table = pd.DataFrame([asdict(m) for m in marks])
+    table = pd.DataFrame([asdict(m) for m in _sound(marks)])
     table["said"] = table.result + table.mistake.map(lambda text: f": {text}" if text else "")
     grid = table.pivot_table("said", "learner", "exercise", aggfunc="; ".join, fill_value="")
     colours = {"right": "#dff2df", "wrong": "#fde8d0", "not": "#f4f4f4", "": "white"}

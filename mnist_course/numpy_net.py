@@ -31,7 +31,7 @@ def as_rows(
 
 # %% ../nbs/08_backprop_numpy.ipynb #a87b1600
 def _must_be_layer(n_in, n_out, rng): # sizes of 1 or more, and something that draws
-    for n in (n_in, n_out): checks.count(n, "the size of a layer")
+    for n in (n_in, n_out): checks.count(n, "The size of a layer")
     checks.has(rng, "rng", "standard_normal")
 
 # %% ../nbs/08_backprop_numpy.ipynb #a87b16aa
@@ -141,9 +141,8 @@ class MLP:
         rng:np.random.Generator=None, # draws the weights; a fresh one if not given
         dtype=np.float32,        # float64 for a gradient check
     ):
-        self.sizes, self.dtype = tuple(sizes), checks.float_type(dtype)
+        self.sizes, self.dtype = check_sizes(sizes), checks.float_type(dtype)
         rng = np.random.default_rng() if rng is None else rng
-        check_sizes(self.sizes)
         check_choice(activation, self.activations, "activation")
         check_choice(loss, ("cross_entropy", "mse"), "loss")
         kind, gain = self.activations[activation]
@@ -278,7 +277,7 @@ def evaluate(self:MLP,
     labels:np.ndarray, # digits, (n,)
 )->float:              # from 0 to 1
     "Share of the images that are read correctly."
-    labels = checks.label_array(labels, len(x), self.sizes[-1])
+    labels = checks.label_array(labels, x, self.sizes[-1])
     return float((self.predict(x) == labels).mean())
 
 # %% ../nbs/08_backprop_numpy.ipynb #61f41f55
@@ -347,7 +346,7 @@ def fit_twin(
     **where,           # `hidden=False` or `output=False`: where the fault is not
 )->Trained:
     "Train lesson 07's network through its NumPy twin: ten epochs, or sixty of few images."
-    x, y = _rows_and_labels(train)
+    x, y = _rows_and_labels(checks.two(train, "images and labels"))
     twin = numpy_twin(network(SIZES, Random(seed)), np.float32, **where)
     n_epochs = 10 if len(y) > 10_000 else 60
     return twin.fit(x, y, n_epochs, lr, 32, rng=np.random.default_rng(seed),
@@ -366,4 +365,5 @@ def fit_digits(
     "Train 784-128-64-10 with cross-entropy, in batches of 64 (write-up E's network)."
     rng = np.random.default_rng(seed)
     net = MLP((784, 128, 64, 10), activation, rng=rng)
-    return net.fit(*_rows_and_labels(train), n_epochs, lr, 64, decay, rng, _rows_and_labels(valid))
+    x, y = _rows_and_labels(checks.two(train, "images and labels"))
+    return net.fit(x, y, n_epochs, lr, 64, decay, rng, _rows_and_labels(valid))

@@ -47,6 +47,7 @@ def train_epoch_with(
 )->float:           # mean loss, each image counted once
     "Let `opt` take one step for each batch of `dl`."
     opt, total, n = checks.has(opt, "opt", "step", "zero_grad"), 0., 0
+    model = checks.function(model, "model")
     for xb, yb in dl:
         loss = loss_func(model(xb), yb)
         loss.backward()

@@ -19,7 +19,8 @@ def l1_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Mean absolute difference of each row from `mean`."
-    return (checks.rows(rows, like=mean) - mean).abs().mean(1)
+    rows, mean = checks.rows_and_mean(rows, mean)
+    return (rows - mean).abs().mean(1)
 
 # %% ../nbs/01_pixel_similarity.ipynb #l2d15t01
 def l2_distance(
@@ -27,7 +28,8 @@ def l2_distance(
     mean:Tensor, # one image, (h·w,)
 )->Tensor:       # one distance for each row, (n,)
     "Root of the mean squared difference of each row from `mean`."
-    return (checks.rows(rows, like=mean) - mean).pow(2).mean(1).sqrt()
+    rows, mean = checks.rows_and_mean(rows, mean)
+    return (rows - mean).pow(2).mean(1).sqrt()
 
 # %% ../nbs/01_pixel_similarity.ipynb #a3fba27f
 class PixelSimilarity:
@@ -101,6 +103,6 @@ def predict_proba(self:PixelSimilarity,
 )->Tensor:         # from 0 to 1, float64, (n, c), a column for each of `digits`
     "Probability of each digit if all pixels erred independently, Laplace (L1) or normal (L2)."
     distance, n_pixels = self.to_means(images).double(), self.means.shape[1]
-    ratio = distance/max(self.scale, 1/510)  # grey values are whole: half a step is no deviation
+    ratio = distance/max(self.scale, 1/510)  # half a grey step at least: never 0/0
     exponent = -n_pixels*ratio if self.norm == "l1" else -n_pixels*ratio.pow(2)/2
     return exponent.softmax(1)

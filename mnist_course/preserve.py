@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from . import checks
+
 # %% ../nbs/api/preserve.ipynb #pv000033
 def _save_tensor(t:Tensor)->Callable[[], None]:
     "A function that gives a tensor back its memory and the numbers in it."
@@ -67,7 +69,7 @@ def _save_random()->Callable[[], None]:
         if from_cuda is not None: torch.cuda.set_rng_state_all(from_cuda)
     return restore
 
-# %% ../nbs/api/preserve.ipynb #pv000035
+# %% ../nbs/api/preserve.ipynb #cbbce7c4
 def _save_contents(it, depth:int=4)->Callable[[], None]:
     "A function that gives an object back what is in it, object by object."
     if isinstance(it, Tensor) and not it.requires_grad: return _save_tensor(it)
@@ -123,6 +125,7 @@ def preserve(
     *others,         # optimisers and loaders, kept too
 )->Iterator[None]:
     "Whatever happens inside, everything comes out as it went in, random generators included."
+    checks.has(model, "model", "modules", "parameters")
     restores = [_save_modes(model), *map(_save_param, model.parameters()), _save_buffers(model),
                 _save_random(), *map(_save_state, others)]
     try: yield

@@ -33,7 +33,7 @@ def few(
     n:int,  # how many at most
 )->tuple[list, list]: # rows and digits as plain lists
     "The first `n` images as lists, with their labels."
-    n, labels = checks.count(n, "n"), checks.label_list(labels, len(images))
+    n, labels = checks.count(n, "n"), checks.label_list(labels, images)
     return as_lists(images[:n]), labels[:n]
 
 # %% ../nbs/07_backprop_python.ipynb #7e02a1a6
@@ -42,7 +42,7 @@ def one_hot(
     n_out:int, # how many classes there are
 )->list[float]: # (n_out,)
     "1 in the label's place and 0 elsewhere; a label without a place is a `ValueError`."
-    if label not in range(n_out):
+    if label not in range(checks.count(n_out, "n_out")):
         raise ValueError(f"The label {label} has no place among {n_out} outputs: "
                          f"give 0 to {n_out - 1}.")
     return [float(k == label) for k in range(n_out)]
@@ -145,11 +145,13 @@ def log_sum_exp(
 # %% ../nbs/07_backprop_python.ipynb #0965c26e
 def check_sizes(
     sizes:tuple, # numbers of inputs, of neurons in each layer, of outputs
-)->None:
+)->tuple[int, ...]: # the same
     "A `ValueError` if no network has these sizes."
+    sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
     if len(sizes) < 2 or not all(hasattr(n, "__index__") and n >= 1 for n in sizes):
         raise ValueError(f"The sizes are {sizes}: give at least inputs and outputs, "
                          "each 1 or more.")
+    return sizes
 
 # %% ../nbs/07_backprop_python.ipynb #171bd24f
 def check_choice(
@@ -174,10 +176,9 @@ class Network:
         activation:str="sigmoid", # of the hidden layers: "sigmoid" or "relu"
         loss:str="mse",           # "mse" on sigmoid outputs, or "cross_entropy" on softmax outputs
     ):
-        self.sizes = tuple(sizes)
+        self.sizes = check_sizes(sizes)
         rng = Random() if rng is None else checks.has(rng, "rng", "uniform")
         self.activation, self.loss_name = activation, loss
-        check_sizes(self.sizes)
         check_choice(activation, self.activations, "activation")
         check_choice(loss, ("mse", "cross_entropy"), "loss")
         pairs = list(zip(self.sizes, self.sizes[1:], strict=False))
@@ -250,7 +251,7 @@ def loss(self:Network,
     labels:list[int],       # digits, (bs,)
 )->float:
     "The mean of the images' losses."
-    total, labels = 0., checks.label_list(labels, len(rows), self.sizes[-1])
+    total, labels = 0., checks.label_list(labels, rows, self.sizes[-1])
     for x, label in zip(rows, labels, strict=True):
         sums, activations = self.feedforward(x)
         total += self.output_loss(sums[-1], activations[-1], label)
@@ -292,7 +293,7 @@ def backpropagate(self:Network,
     labels:list[int],       # digits, (bs,)
 )->dict:                    # gradient of every parameter, under the names of `parameters()`
     "The gradient of the mean loss; unequal numbers of images and labels are a `ValueError`."
-    labels = checks.label_list(labels, len(rows), self.sizes[-1])
+    labels = checks.label_list(labels, rows, self.sizes[-1])
     images = [self.layer_grads(x, label, len(rows)) for x, label in zip(rows, labels, strict=True)]
     dw, db = [], []
     for k in range(len(self.weights)):
@@ -359,7 +360,7 @@ def evaluate(self:Network,
     labels:list[int],       # digits, (n,)
 )->float:                   # from 0 to 1
     "Share of the images that are read correctly."
-    labels = checks.label_list(labels, len(rows), self.sizes[-1])
+    labels = checks.label_list(labels, rows, self.sizes[-1])
     right = [p == label for p, label in zip(self.predict(rows), labels, strict=True)]
     return sum(right)/len(right)
 

@@ -46,7 +46,7 @@ def relu_net(
     generator:torch.Generator=None, # for the weights; PyTorch's global one if not given
 )->nn.Sequential: # (bs, n_in) -> (bs, n_out)
     "Linear, ReLU, linear; weights as in He et al. 2015, arXiv:1502.01852, and zero biases."
-    for n in (n_in, n_hidden, n_out): checks.count(n, "the size of a layer")
+    for n in (n_in, n_hidden, n_out): checks.count(n, "The size of a layer")
     net = nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_out))
     for layer in (net[0], net[2]): _start_as_he(layer, generator)
     return net

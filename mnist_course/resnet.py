@@ -27,7 +27,7 @@ class Block(nn.Module):
         stride:int=1, # 2 halves the maps' height and width
     ):
         super().__init__()
-        for n in (c_in, c_out, stride): checks.count(n, "a number of maps, or stride,")
+        for n in (c_in, c_out, stride): checks.count(n, "A number of maps, or a stride,")
         self.conv1 = nn.Conv2d(c_in, c_out, 3, stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(c_out)
         self.conv2 = nn.Conv2d(c_out, c_out, 3, padding=1, bias=False)
@@ -119,7 +119,7 @@ class ResNet(nn.Module):
         n_out:int=1000, # classes
     ):
         super().__init__()
-        for n in (*n_blocks, c_in, n_out): checks.count(n, "blocks, channels or classes")
+        for n in (*n_blocks, c_in, n_out): checks.count(n, "A number of channels or classes")
         self.conv1 = nn.Conv2d(c_in, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _group(64, 64, n_blocks[0])

@@ -74,7 +74,7 @@ def _check_pairs(scores:Tensor, targets:Tensor)->None: # one target, 0 or 1, for
     if scores.shape != targets.shape or not targets.numel() or not targets.ndim:
         raise ValueError(f"Scores are {tuple(scores.shape)} and targets {tuple(targets.shape)}: "
                          "give both the same shape, such as (bs, 1).")
-    if not ((targets == 0) | (targets == 1)).all():
+    if not torch.equal(targets*targets, targets): # only 0 and 1 are their own squares
         raise ValueError("Targets are 1 or 0: give y == digit, not the digits themselves.")
 
 # %% ../nbs/02_manual_sgd.ipynb #7f3b21d0

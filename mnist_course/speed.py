@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import checks
+from .checkpoint import Checkpoint, LossWatch, steps
 from .pixel_similarity import accuracy
 from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
 from .trained import Trained
@@ -183,7 +184,7 @@ def affine(
     "Each image rotated, scaled, sheared and moved at random (bilinear, empty border)."
     images = checks.pixels(images)
     n, h, w = images.shape
-    for most in (rotate, scale, shear, pixels): checks.number(most, "a distortion", -1e6, 1e6)
+    for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
     places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
@@ -237,9 +238,11 @@ def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
     for group in opt.param_groups: group["lr"] = lr
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         scores = model(normalise_pixels(xb))
-    F.cross_entropy(scores.float(), yb, label_smoothing=smoothing).backward()
+    loss = F.cross_entropy(scores.float(), yb, label_smoothing=smoothing)
+    loss.backward()
     opt.step()
     opt.zero_grad()
+    return loss.detach()
 
 # %% ../nbs/12_speed.ipynb #8455f7dc
 @contextmanager
@@ -263,7 +266,7 @@ def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
     checks.number(weight_decay, "weight_decay", 0, 1)
     checks.number(smoothing, "smoothing", 0, .999)
     checks.count(plain, "plain", 0)
-    checks.number(steps, "the number of steps, epochs times batches,", .501, 1e9)
+    checks.number(steps, "The number of steps, epochs times batches,", .501, 1e9)
 
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
@@ -286,15 +289,20 @@ def train(
     seed:int=0,       # for order and distortions (the model's weights are the caller's)
     device:str=None, dtype:torch.dtype=None, # float32 or bfloat16; the faster if not given
     special:bool=True, # use `specialised` and channels last
+    checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
     images, labels = checks.pair((images, labels))
+    epochs = checks.number(epochs, "epochs", 0, 1e9)
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
     with _prepared(model, images[:1], device, special) as device:
         opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
-        for done, xb, yb in _batches(images, labels, bs, epochs, augment, plain, seed):
-            _step(model, opt, lr*one_cycle(done, warm_up), xb, yb, dtype, smoothing)
+        batches, watch = _batches(images, labels, bs, epochs, augment, plain, seed), LossWatch()
+        for done, xb, yb in steps(checkpoint, batches, model, opt):
+            rate = lr*one_cycle(done, warm_up)
+            watch.see(_step(model, opt, rate, xb, yb, dtype, smoothing), rate)
+        watch.look()
     return model.eval()
 
 # %% ../nbs/12_speed.ipynb #51dc300b
@@ -324,7 +332,7 @@ def small_net(
     width:int=16,    # maps after the first convolution; each further one doubles them
 )->nn.Sequential:    # images (bs, c_in, 28, 28) -> scores (bs, n_out)
     "Four convolutions for images of 28×28 pixels."
-    for n in (c_in, n_out, width): checks.count(n, "a number of channels, classes or maps")
+    for n in (c_in, n_out, width): checks.count(n, "A number of channels, classes or maps")
     a, b, c, d = width, 2*width, 4*width, 8*width
     first = (_layer(c_in, a), nn.MaxPool2d(2)) if fine else (_layer(c_in, a, 5, 2, 2),)
     return nn.Sequential(*first, _layer(a, b), nn.MaxPool2d(2), _layer(b, c), nn.MaxPool2d(2),
@@ -344,6 +352,7 @@ def fit_small(
     seed:int=0,      # for weights and order
     fine:bool=False, # four epochs of the fine one on distorted images, or one of the coarse one
     device:str=None, # such as "cpu"; a GPU if there is one
+    checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
 )->Trained:
     "Train the small network from scratch, in seconds."
     train = checks.pair(train, (28, 28), 10)
@@ -351,7 +360,8 @@ def fit_small(
     torch.manual_seed(seed)
     settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
     settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
-    return _fit(small_net(fine=fine), train, valid, seed=seed, device=device, **settings)
+    return _fit(small_net(fine=fine), train, valid, seed=seed, device=device,
+                checkpoint=checkpoint, **settings)
 
 # %% ../nbs/12_speed.ipynb #c9f7156c
 def fit_resnet(
@@ -360,6 +370,7 @@ def fit_resnet(
     seed:int=0,      # for weights and order
     epochs:int=1,    # 1, or more with distorted images
     device:str=None, # such as "cpu"; a GPU if there is one
+    checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
 )->Trained:
     "Train ResNet18 on grey images, with settings chosen on images held out of training."
     train, valid = checks.pair(train, c=10), checks.pair(valid, c=10, optional=True)
@@ -367,7 +378,8 @@ def fit_resnet(
     if checks.count(epochs, "epochs") == 1: settings = dict(bs=64, lr=.05, augment=shift)
     else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
     settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
-    return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, **settings)
+    return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, checkpoint=checkpoint,
+                **settings)
 
 # %% ../nbs/12_speed.ipynb #f5474bb3
 class Coloured(nn.Module):

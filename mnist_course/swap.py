@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import conv, learner, numpy_net, optim, python_net, resnet, sgd, ten_digits
+from . import checks, conv, learner, numpy_net, optim, python_net, resnet, sgd
+from . import ten_digits
 from .exercises import Result, explain
 
 # %% ../nbs/api/swap.ipynb #bea34719
@@ -228,7 +229,7 @@ def swap(
 )->Result:              # `passed` if all weights agree after every step
     "Train with your part in place of the course's, and compare all weights, step by step."
     parts = part if isinstance(part, dict) else {part: mine}
-    machine = _machine(parts)
+    machine, steps = _machine(parts), checks.count(steps, "steps")
     theirs = machine()
     try: yours = machine(**{name.partition(".")[2]: f for name, f in parts.items()})
     except Exception as e: return _result(parts, False, f"It raises {explain(e)}.")

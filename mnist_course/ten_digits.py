@@ -108,7 +108,9 @@ def fit_mlp(
     valid:tuple[Tensor, Tensor]=None, # the same, to judge by; not judged if not given
     seed:int=0,                       # for the weights and the order of the images
     n_epochs:int=10,                  # times through the training images
+    callbacks:Iterable=(),            # called at the Learner's events
 )->Trained:
     "784-128-10 with ReLU, batches of 32 and a learning rate that falls from 0.5 to zero."
     net = relu_net(784, 128, 10, torch.Generator().manual_seed(seed))
-    return fit_ten(train, valid, net, n_epochs, lr=.5, bs=32, seed=seed, callbacks=[LinearDecay()])
+    callbacks = [LinearDecay(), *callbacks]
+    return fit_ten(train, valid, net, n_epochs, lr=.5, bs=32, seed=seed, callbacks=callbacks)

@@ -31,14 +31,15 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from mnist_course import cli, fetch
+from mnist_course import cli, fetch, models, saved
+from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
 from mnist_course.lab import ledger
@@ -140,7 +141,7 @@ class Place:
 def told(error):
     "Is it an error that says in one sentence what is wrong and what to do?"
     text = str(error)
-    ours = isinstance(error, (DataError, cli.LessonError)) or (
+    ours = isinstance(error, (DataError, cli.LessonError, saved.SavedError)) or (
         isinstance(error, ValueError) and "is damaged" in text)
     return ours and ": " in text and "\n" not in text.split("\n\n")[0]
 
@@ -873,6 +874,132 @@ def ctrl_c_running(place, rng, n):
     shutil.rmtree(clone)
 
 
+# --- models, checkpoints and what the commands make of them ---
+
+ABOUT = {"method": "none", "seed": 0}
+
+
+def a_model(place):
+    "A small trained model."
+    return models.make("nearest_mean_l2").fit(*place.parts["train"])
+
+
+def held(model): return {k: t.tolist() for k, t in model.method.parts(model.trained).items()}
+
+
+def a_checkpoint(file, step):
+    "A training's place after a step, as the trainings write it."
+    net = torch.nn.Linear(40, 3)
+    with torch.no_grad(): net.weight.fill_(step)
+    Checkpoint(file, ABOUT).write(net, None, {"step": step})
+
+
+def step_of(file):
+    "The step of a checkpoint whose weights are that step's."
+    tensors, place = Checkpoint(file, ABOUT).found
+    whole = bool((tensors["model.weight"] == place["step"]).all())
+    return place["step"] if whole else None
+
+
+@kind("a byte of a saved model flips", "models and checkpoints", 1000)
+def flip_model(place, rng, n):
+    file, model = place.root/"model", a_model(place)
+    model.save(file)
+    whole, known = file.read_bytes(), held(model)
+    for _ in range(n):
+        file.write_bytes(flipped(whole, rng))
+        yield meet(lambda: held(models.load(file)) == known)
+    file.unlink()
+
+
+@kind("a byte of a checkpoint flips, or its end is missing", "models and checkpoints", 1000)
+def flip_checkpoint(place, rng, n):
+    file = place.root/"place"
+    a_checkpoint(file, 7)
+    whole = file.read_bytes()
+    for i in range(n):
+        file.write_bytes(whole[:rng.randrange(len(whole))] if i % 4 == 3 else flipped(whole, rng))
+        yield meet(lambda: step_of(file) == 7)
+    file.unlink()
+
+
+@kind("killed while a model is saved over another", "models and checkpoints", 100)
+def kill_model(place, rng, n):
+    place.fresh()
+    file, model = place.home/"model", a_model(place)
+    known = held(model)
+
+    def save(times):
+        for _ in range(times): model.save(file)
+        return held(models.load(file)) == known
+
+    for _ in range(n):
+        model.save(file)
+        place.before = place.files()
+        many = Child(partial(save, 100))
+        many.kill(after=rng.uniform(0, .2))
+        many.met()
+        whole = meet(lambda: held(models.load(file)) == known)
+        yield worst(place, ("lost", "a model") if whole[0] != GOOD else None, in_child(
+            partial(save, 1)))
+
+
+@kind("killed while checkpoints are written", "models and checkpoints", 100)
+def kill_checkpoint(place, rng, n):
+    place.fresh()
+    file = place.home/"place"
+
+    def train(steps):
+        for step in range(steps): a_checkpoint(file, step)
+        return step_of(file) == steps - 1
+
+    for _ in range(n):
+        a_checkpoint(file, 0)
+        many = Child(partial(train, 400))
+        many.kill(after=rng.uniform(0, .3))
+        many.met()
+        whole = meet(lambda: step_of(file) is not None)
+        yield worst(place, ("lost", "the place") if whole[0] != GOOD else None, in_child(
+            partial(train, 2)))
+        file.unlink()
+
+
+@kind("no file may grow, saving a model or a checkpoint", "models and checkpoints", 60)
+def quota_models(place, rng, n):
+    place.fresh()
+    model_file, place_file, model = place.home/"model", place.home/"place", a_model(place)
+    model.save(model_file), a_checkpoint(place_file, 7)
+    place.before = place.files()
+
+    def save(): return model.save(model_file) is None
+    def write(): return a_checkpoint(place_file, 7) is None
+
+    for i in range(n):
+        size = rng.randrange(place_file.stat().st_size)
+        yield worst(place, in_child(partial(limited, size, (save, write)[i % 2])))
+
+
+@kind("a command is given a damaged model", "models and checkpoints", 200)
+def flip_for_command(place, rng, n):
+    file = place.root/"model"
+    a_model(place).save(file)
+    whole = file.read_bytes()
+
+    def evaluate(contents):
+        file.write_bytes(contents)
+        with redirect_stderr(io.StringIO()) as said, redirect_stdout(io.StringIO()) as out, \
+                replaced(cli.warnings, "showwarning", None):
+            return cli.main(["evaluate", str(file), "tiny"]), out.getvalue(), said.getvalue()
+
+    good = evaluate(whole)
+    for _ in range(n):
+        status, out, said = evaluate(flipped(whole, rng))
+        refused = status == 2 and not out and said.startswith("mnist_course: ")
+        refused &= said.count("\n") == 1
+        yield (GOOD, "") if refused or (status, out, said) == good else ("traceback", said)
+    file.unlink()
+
+
 # --- all of it ---
 
 @contextmanager
@@ -951,6 +1078,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--list", action="store_true", help="list the kinds")
     args = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler) # a shell's background job ignores it
     chosen = [k for k in KINDS if not args.kinds or k.startswith(tuple(args.kinds))]
     if args.list: return print(*chosen, sep="\n")
     about = dict(date=time.strftime("%Y-%m-%d"), python=platform.python_version(),
@@ -978,4 +1106,4 @@ def main():
     return bool(bad)
 
 
-if __name__ == "__main__": sys.exit(main())
+if __name__ == "__main__": sys.exit(cli.ended("faults", main))

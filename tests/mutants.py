@@ -640,11 +640,13 @@ def main():
     rows = [(name, m, "accepted" if fate["fate"] != "killed" and (name, *m.fingerprint) in allowed
              else fate["fate"]) for name, m, fate in every if fate]
     report(project, modules, rows)
-    if stopped: sys.exit(f"Stopped with {len(rows)} of {len(every)} mutants tested: what was found "
-                         f"is in {known.path}, and the same command goes on from there.")
+    if stopped:
+        print(f"Stopped with {len(rows)} of {len(every)} mutants tested: what was found is in "
+              f"{known.path}, and the same command goes on from there.", file=sys.stderr)
+        return 130
     gone = allowed - {(name, *m.fingerprint) for name, m, _ in every}
     for row in sorted(row for row in gone if row[0] in modules and not args.sample):
         print(f"{accepted}: no mutant is like this one any more: {row}")
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": sys.exit(main())

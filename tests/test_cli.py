@@ -1,4 +1,5 @@
 "The command line as a person meets it: sentences and exit codes, nothing half-written left."
+import errno
 import os
 import signal
 import subprocess
@@ -26,10 +27,13 @@ def clone(tmp_path):
     return tmp_path
 
 
-def start(*words, cwd, **env):
+COURSE = "-c", "import sys; from mnist_course.cli import main; sys.exit(main())"
+LAB = "-m", "mnist_course.lab"
+
+
+def start(*words, cwd, program=COURSE, **env):
     "The command in a session of its own, as a terminal gives it."
-    command = "import sys; from mnist_course.cli import main; sys.exit(main())"
-    return subprocess.Popen([sys.executable, "-c", command, *words], cwd=cwd, text=True,
+    return subprocess.Popen([sys.executable, *program, *words], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                             env={**os.environ, "MNIST_COURSE_DATA": "standin", **env})
 
@@ -59,6 +63,55 @@ def test_ctrl_c_ends_with_a_sentence(clone, whole_group):
     assert not psutil.pid_exists(kernel.pid) or kernel.status() == psutil.STATUS_ZOMBIE
     assert (clone/"nbs"/"01_slow.ipynb").read_bytes() == before
     assert not list(clone.rglob("*.part"))
+
+
+@posix
+def test_ctrl_c_in_the_laboratory_ends_with_a_sentence(clone):
+    slow = (clone/"nbs"/"01_slow.ipynb").read_bytes()
+    (clone/"nbs"/"index.ipynb").write_bytes(slow)       # what `readme` runs
+    process = start("readme", cwd=clone, program=LAB)
+    kernel = kernel_of(process)
+    time.sleep(2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.strip().endswith("mnist_course.lab: stopped, as you asked."), said
+    assert "Traceback" not in said
+    assert not psutil.pid_exists(kernel.pid) or kernel.status() == psutil.STATUS_ZOMBIE
+    assert (clone/"nbs"/"index.ipynb").read_bytes() == slow and not list(clone.rglob("*.part"))
+
+
+def stops(error):
+    def do(): raise error
+    return do
+
+
+@pytest.mark.parametrize("error,status,sentence", [
+    (KeyboardInterrupt(), 130, "stopped, as you asked."),
+    (OSError(errno.ENOSPC, "No space left", "a.json"), 2, "a.json: No space left."),
+    (PermissionError(errno.EACCES, "Permission denied", "a.json"), 2, "a.json: Permission denied."),
+    (cli.DataError("There is no such thing."), 2, "There is no such thing."),
+    (cli.LessonError("cell 3 failed"), 1, "cell 3 failed")], ids=lambda x: type(x).__name__)
+def test_every_command_ends_in_one_sentence(error, status, sentence, capsys, monkeypatch):
+    monkeypatch.setattr("warnings.showwarning", None)   # put back afterwards
+    assert cli.ended("bench", stops(error)) == status
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: {sentence}") and len(said.splitlines()) == 1
+
+
+def test_a_commands_own_status_is_kept(monkeypatch):
+    monkeypatch.setattr("warnings.showwarning", None)
+    assert [cli.ended("bench", lambda s=s: s) for s in (None, 0, 3, True)] == [0, 0, 3, 1]
+
+
+@posix
+def test_the_laboratory_tells_a_system_error(clone):
+    (clone/"nbs"/"index.ipynb").unlink()
+    (clone/"nbs"/"index.ipynb").mkdir()                 # a folder where a file should be
+    process = start("readme", cwd=clone, program=LAB)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2 and "Traceback" not in said, said
+    assert said.startswith("mnist_course.lab: ") and "Is a directory" in said
 
 
 @posix

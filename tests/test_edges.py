@@ -173,7 +173,7 @@ def test_bounds_of_labels():
 def test_a_tensor_with_a_gradient_is_checked_without_it():
     y = checks.images(torch.zeros(1, 2, 2, dtype=torch.uint8))
     assert not y.requires_grad
-    assert "Images are list" in refusal(checks.images, [[1, 2], [3]])
+    assert "Images are of type list" in refusal(checks.images, [[1, 2], [3]])
 
 
 # --- plots ---
@@ -747,12 +747,13 @@ def test_the_command_says_what_it_does_and_how_it_went(clone, monkeypatch, capsy
 def test_the_help_names_every_command_and_what_it_takes(capsys):
     with pytest.raises(SystemExit): cli.main(["--help"])
     said = capsys.readouterr().out
-    lines = {line.split()[0]: line.split()[1:] for line in said.splitlines() if line[:4] == "    "}
+    lines = [line.split() for line in said.splitlines() if re.match("  [a-z]", line)]
+    lines = {words[0]: words[1:] for words in lines}
     assert {"data", "pack", "course", "run", "results", "methods"} <= set(lines)
     assert all(len(words) > 3 for words in lines.values())
     for command, about in [("pack", "folder"), ("course", "which"), ("run", "which")]:
         with pytest.raises(SystemExit): cli.main([command, "--help"])
-        assert re.search(rf"^  {about} +\w+ \w+", capsys.readouterr().out, re.M)
+        assert re.search(rf"^  {about}(?: <\w+>)? +\w+ \w+", capsys.readouterr().out, re.M)
 
 
 def test_the_course_runs_every_lesson_and_ends_with_the_results(clone, monkeypatch, capsys):

@@ -35,6 +35,21 @@ def test_workbooks_are_in_step(nb):
     assert made == workbook(nb), "run: python -m mnist_course.lab workbooks"
 
 
+@pytest.mark.parametrize("nb", BOOKS, ids=lambda nb: nb.stem)
+def test_a_lesson_asks_enough_and_each_exercise_stands_in_it(nb):
+    lesson = PROJECT/"nbs"/nb.name
+    text = "\n".join(source for _, source, _ in cells(lesson, "markdown"))
+    asked = text.split("## Questions")[1].split("## Exercises")[0].count("<details>")
+    assert 8 <= asked <= 12, f"{asked} questions"
+    keys = exercises._load(nb.name[:2])
+    code = [(source, str(outputs)) for _, source, outputs in cells(lesson, "code")]
+    for key in keys:
+        begun = [o for source, o in code if f'check("{key}", ' in source]
+        assert len(begun) == 1 and "not attempted yet" in begun[0], key
+        assert f"**Exercise {key}: " in text
+    assert text.index("## Recap") > max(text.index(f"**Exercise {key}: ") for key in keys)
+
+
 def test_no_workbook_without_its_exercises():
     there = sorted((PROJECT/"exercises").glob("*.ipynb"))
     assert [f.name for f in there] == [b.name for b in BOOKS]

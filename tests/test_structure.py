@@ -14,7 +14,8 @@ import pytest
 from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
-ROOF = {"models", "cli", "exercises", "swap", "marking"}
+ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking", "patients", "exam",
+        "capstone"}
 
 
 def exported(folder):
@@ -43,7 +44,7 @@ def imports(module, everywhere=False):
         else: continue
         names = {".".join([*where, a.name]) for a in node.names} # modules, or what is in one
         found |= {name if name in KNOWN else ".".join(where) for name in names}
-    return found
+    return found - {""} # the package itself, for its version
 
 
 def test_every_module_belongs_to_a_part():
@@ -68,15 +69,20 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("models", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("cli") <= {*LESSONS, *TOOLS, *ROOF}
     assert imports("cli", everywhere=True) <= KNOWN
+    assert imports("tasks", everywhere=True) <= {*LESSONS, *TOOLS, "models"}
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
     assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
+    assert imports("patients", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("capstone", everywhere=True) <= {*LESSONS, *TOOLS, "marking"}
+    assert imports("exam", everywhere=True) <= {*TOOLS, "exercises", "marking"}
 
 
 @pytest.mark.parametrize("answers", sorted(ANSWERS))
 def test_answers_lean_on_lessons_tools_and_what_marks_them(answers):
     earlier = {f"answers.{name}" for name in LESSONS[:LESSONS.index(answers.split(".")[1])]}
-    assert imports(answers, everywhere=True) <= {*LESSONS, *TOOLS, *earlier, "exercises"}
+    marks = {"exercises", "patients"}
+    assert imports(answers, everywhere=True) <= {*LESSONS, *TOOLS, *earlier, *marks}
     assert answers.removeprefix("answers.") in LESSONS
 
 
@@ -114,7 +120,7 @@ def test_everything_imported_is_declared():
     settings = (PROJECT/"settings.ini").read_text("utf-8")
     said = {key: re.search(rf"^{key} = (.*)$", settings, re.M).group(1).lower()
             for key in ("requirements", "course_requirements", "dev_requirements",
-                        "lab_requirements")}
+                        "lab_requirements", "onnx_requirements")}
     for module in sorted(KNOWN):
         tree = ast.parse((PACKAGE/Path(*module.split(".")).with_suffix(".py")).read_text("utf-8"))
         for node in ast.walk(tree):
@@ -125,5 +131,6 @@ def test_everything_imported_is_declared():
                 library = names.get(name, name)
                 where = said["requirements"]
                 if module in LAB: where += " " + said["lab_requirements"]
+                if module == "tasks": where += " " + said["onnx_requirements"]
                 if module == "cli": where += " " + said["course_requirements"] # runs notebooks
                 assert re.search(rf"(?:^| ){library}\b", where), f"{module} imports {library}"

@@ -61,6 +61,12 @@ def _transposed(image, kernel):
 @mistake_of(window, "The window jumps by its own size: move it by one pixel")
 def _jumps(image, kernel): return convolve(image, kernel)[::kernel.shape[0], ::kernel.shape[1]]
 
+@mistake_of(window, "Zeros are left between: the window jumps by its own size, not by one pixel")
+def _leaves_zeros(image, kernel):
+    out, (kh, kw) = np.zeros_like(full := convolve(image, kernel)), kernel.shape
+    out[::kh, ::kw] = full[::kh, ::kw]
+    return out
+
 @mistake_of(window, "The result is as large as the image: only places where all of it fits count")
 def _same_size(image, kernel):
     kh, kw = kernel.shape
@@ -73,6 +79,12 @@ def _sides(image, kernel):
                      for i in range(h - kh + 1)])
 
 # %% ../../nbs/exercises/09_convolution.ipynb #f781882c
+@mistake_of(window, "The kernel is taken for a square: its height and width are kernel.shape")
+def _square_only(image, kernel):
+    (h, w), k = image.shape, len(kernel)
+    return np.array([[(image[i:i + k, j:j + k]*kernel).sum() for j in range(w - k + 1)]
+                     for i in range(h - k + 1)])
+
 @mistake_of(window, "The window is multiplied as a matrix, with @: take number by number, *")
 def _matrix(image, kernel):
     (h, w), (kh, kw) = image.shape, kernel.shape

@@ -41,6 +41,9 @@ def _no_inputs(x, w, b): return weighted_sums([1.]*len(x), w, b)
 def _transposed(x, w, b):
     return [b[j] + sum(x[i]*w[j][i] for i in range(len(x))) for j in range(len(b))]
 
+@mistake_of(sums, "Only the first output comes back: `return` stands inside the loop")
+def _too_soon(x, w, b): return weighted_sums(x, w, b)[:1]
+
 @mistake_of(sums, "You multiply by the bias where it should be added")
 def _times_bias(x, w, b):
     return [b[j]*z for j, z in enumerate(weighted_sums(x, w, [0.]*len(b)))]
@@ -97,6 +100,12 @@ def _first_only(w, dz): return [row[0]*dz[0] for row in w]
 @mistake_of(back, "The weights are missing: this is the same sum for every input")
 def _no_weights(w, dz): return [sum(dz) for _ in w]
 
+@mistake_of(back, "You sum over the inputs: each input i needs its own sum over the outputs j")
+def _sum_over_inputs(w, dz): return [d*sum(column) for d, *column in zip(dz, *w, strict=True)]
+
+@mistake_of(back, "Each output overwrites the one before: add them up")
+def _last_only(w, dz): return [row[-1]*dz[-1] for row in w]
+
 @mistake_of(back, "You divide by the number of outputs: the gradients add up, without a mean")
 def _mean(w, dz): return [v/len(dz) for v in backward(w, dz)]
 
@@ -131,6 +140,12 @@ def _last_image(inputs, dzs): return weight_grads(inputs[-1:], dzs[-1:])
 def _mean_again(inputs, dzs):
     return [[v/len(dzs) for v in row] for row in weight_grads(inputs, dzs)]
 
+@mistake_of(weights, "All rows are one and the same list: [row]*n copies no row")
+def _one_row(inputs, dzs): return [_bias_grads([[d*sum(x) for d in dz] for x, dz in zip(
+    inputs, dzs, strict=True)])]*len(inputs[0])
+
+def _bias_grads(dzs): return [sum(column) for column in zip(*dzs, strict=True)]
+
 @mistake_of(weights, "The inputs are missing: this is the gradient of the biases in every row")
 def _no_inputs_grad(inputs, dzs):
     return weight_grads([[1.]*len(x) for x in inputs], dzs)
@@ -164,4 +179,5 @@ is_value(parameters, 89_898, {
     "The biases are missing": 89_760,
     "Only the biases of one layer are counted": 89_770,
     "The inputs have no bias": 90_682,
+    "Those are the biases alone, one for each neuron behind the inputs": 138,
     "Those are the neurons, not the connections": 922})

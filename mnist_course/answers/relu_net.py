@@ -35,7 +35,10 @@ def _b2_only(w1, b1, w2, b2): return w1 @ w2, b2
 def _b1_only(w1, b1, w2, b2): return w1 @ w2, b1 @ w2
 
 @mistake_of(collapse, "The first bias is added as it is: it goes through w2")
-def _sum_of_biases(w1, b1, w2, b2): return w1 @ w2, b1.sum() + b2
+def _sum_of_biases(w1, b1, w2, b2): return w1 @ w2, b1 + b2
+
+@mistake_of(collapse, "The weights are transposed: here a row belongs to an input, (n_in, n_out)")
+def _turned(w1, b1, w2, b2): return (w1 @ w2).T, b1 @ w2 + b2
 
 @mistake_of(collapse, "The weights are added: two layers, one after the other, multiply")
 def _added(w1, b1, w2, b2): return w1.sum(1, keepdim=True) + w2.sum(0), b1 @ w2 + b2
@@ -79,9 +82,17 @@ def _two_relus(n_in, n_hidden, n_out):
 def _wrong_size(n_in, n_hidden, n_out):
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Linear(n_in, n_out))
 
+# %% ../../nbs/exercises/05_relu_net.ipynb #20f5b0e1
 @mistake_of(net, "This has a sigmoid where the ReLU should be")
 def _sigmoid(n_in, n_hidden, n_out):
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.Sigmoid(), nn.Linear(n_hidden, n_out))
+
+@mistake_of(net, "There is a sigmoid on the scores: the loss applies one already")
+def _sigmoid_last(n_in, n_hidden, n_out):
+    return nn.Sequential(*simple_net(n_in, n_hidden, n_out), nn.Sigmoid())
+
+@mistake_of(net, "The sizes are fixed to those of the lesson: use n_in, n_hidden and n_out")
+def _fixed_sizes(n_in, n_hidden, n_out): return simple_net(784, 30, 1)
 
 @mistake_of(net, "The layers have no bias")
 def _no_bias(n_in, n_hidden, n_out):
@@ -105,6 +116,7 @@ is_value(parameters, 23581, {
     "All 31 biases are missing: that is the weights alone, or one layer alone": 23550,
     "The biases of the hidden layer are missing": 23551,
     "The bias of the output is missing": 23580,
+    "Those are the neurons: count the connections between them, and the biases": 815,
     "That is a net with ten outputs: here there is one": 784*30 + 30 + 310})
 
 # %% ../../nbs/exercises/05_relu_net.ipynb #62899ae1

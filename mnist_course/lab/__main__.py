@@ -6,7 +6,12 @@
 __all__ = []
 
 # %% ../../nbs/lab/entry.ipynb #ent00003
-from .commands import main
+import sys
+
+try: from mnist_course.lab.commands import main
+except KeyboardInterrupt: # PyTorch takes seconds to load: Ctrl-C comes before `main` can meet it
+    print("mnist_course.lab: stopped, as you asked.", file=sys.stderr)
+    raise SystemExit(130) from None
 
 if __name__ == "__main__" and "__file__" in globals(): # not in a notebook
     raise SystemExit(main())

@@ -6,11 +6,10 @@
 __all__ = ['notebooks', 'requote_lessons', 'readme_files', 'write_readme', 'time_lessons', 'parser', 'main']
 
 # %% ../../nbs/lab/commands.ipynb #com00003
-import argparse, json, os, re, sys
+import argparse, json, os, re
 from pathlib import Path
 
-from ..cli import course, project_folder, run_notebook, whole
-from ..fetch import DataError
+from ..cli import course, ended, project_folder, run_notebook, whole
 from . import ledger
 from .experiments import measure_ledger
 from .workbooks import write_workbooks
@@ -63,10 +62,12 @@ def write_readme()->None:
     project = project_folder()
     index = project/"nbs"/"index.ipynb"
     run_notebook(index, index)
-    for old in project.glob("README_files/*"): old.unlink()
-    for name, contents in readme_files().items():
+    made = readme_files()
+    for name, contents in made.items():
         (project/name).parent.mkdir(exist_ok=True)
-        (project/name).write_bytes(contents)
+        with whole(project/name) as half: half.write_bytes(contents)
+    for old in project.glob("README_files/*"):
+        if f"README_files/{old.name}" not in made: old.unlink()
 
 # %% ../../nbs/lab/commands.ipynb #com00012
 def time_lessons()->None:
@@ -89,18 +90,15 @@ def parser()->argparse.ArgumentParser:
 # %% ../../nbs/lab/commands.ipynb #com00021
 def main(
     args:list[str]=None, # words after the command's name; the process's own if not given
-)->int:                  # 0 if all went well, 2 for a mistake of the person's
+)->int:                  # 0: all went well; 1: a lesson failed; 2: a person's mistake; 130: Ctrl-C
     "Do what the words say."
     args = parser().parse_args(args)
-    try:
-        if args.command == "requote":
-            print("changed:", ", ".join(requote_lessons()) or "nothing")
-        elif args.command == "readme": write_readme()
-        elif args.command == "workbooks":
-            print("changed:", ", ".join(write_workbooks()) or "nothing")
-        elif args.lessons: time_lessons()
-        else: measure_ledger(args.which)
-    except DataError as e:
-        print(f"mnist_course.lab: {e}", file=sys.stderr)
-        return 2
-    return 0
+    return ended("mnist_course.lab", lambda: _do(args))
+
+def _do(args): # what the words ask for
+    if args.command == "requote": print("changed:", ", ".join(requote_lessons()) or "nothing")
+    elif args.command == "readme": write_readme()
+    elif args.command == "workbooks":
+        print("changed:", ", ".join(write_workbooks()) or "nothing")
+    elif args.lessons: time_lessons()
+    else: measure_ledger(args.which)

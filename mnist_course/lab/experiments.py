@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_start', 'odd_or_even', 'tiny_relu', 'pooled',
            'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'compiling', 'a_phase_two',
-           'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net', 'd_start',
-           'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn', 'measure_ledger']
+           'a_summary', 'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net',
+           'd_start', 'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn',
+           'measure_ledger']
 
 # %% ../../nbs/lab/experiments.ipynb #exp00003
 import copy, math, time
@@ -26,7 +27,7 @@ from ..figures import fine_tune_rates
 from . import ledger, writeups
 from ..learner import Learner, LinearDecay, fit_learner
 from ..pixel_similarity import accuracy
-from ..python_net import FaultyNetwork
+from ..python_net import FaultyNetwork, Network
 from ..relu_net import fit_odd, relu_net
 from ..sgd import batch_accuracy, batch_size, fit_linear, mnist_loss, threes_and_sevens
 from ..ten_digits import cross_entropy, fit_small_batches, fit_ten
@@ -222,6 +223,12 @@ def a_phase_two(path, seed):
     torch.manual_seed(seed)
     return {"accuracy": large.final, **_by_a(path, seed, nn.Linear(784, 1), 1., 10)}
 
+def a_summary(path, seed):
+    "`nn.Linear` for 20 epochs with images in order, as the book trains its own optimiser."
+    torch.manual_seed(seed)
+    found = _by_a(path, seed, nn.Linear(784, 1), 1., 20)
+    return {"accuracy": found["in_order"], "n_valid": found["n_valid"]}
+
 def a_phase_three(path, seed):
     "Write-up A's third phase, with images in order and mixed."
     found = {}
@@ -286,19 +293,19 @@ def b_by_rates(path, seed, relu=True, n_epochs=10, constant=False):
 # %% ../../nbs/lab/experiments.ipynb #exp00020
 def d_net(path, seed, n_hidden=0, small=.01):
     "Write-up D's net from its own weights, and from small ones."
-    x, y, *valid = threes_and_sevens(path)
-    own, other = (writeups.fit_d((x, y), valid, seed, n_hidden, std) for std in (1., small))
+    train, valid = writeups.d_parts(path)
+    own, other = (writeups.fit_d(train, valid, seed, n_hidden, std) for std in (1., small))
     return {"accuracy": own.final, "small_start": other.final, "n_valid": own.n_valid,
             "epoch_1": own.accuracy[0], "epoch_2": own.accuracy[1], "best": max(own.accuracy)}
 
 def d_start(path, seed):
     "Write-up D's linear model before any training: accuracy, and loss of a batch of 256."
-    x, y, xv, yv = threes_and_sevens(path)
+    (x, y), valid = writeups.d_parts(path)
     w, b = writeups.draws(seed, (784, 1), 1)
     some = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:256]
     scores = x[some] @ w + b
-    return {"accuracy": batch_accuracy(xv @ w + b, yv).item(), "n_valid": len(yv),
-            "batch": batch_accuracy(scores, y[some]).item(),
+    return {"accuracy": writeups.d_accuracy(lambda xb: xb @ w + b, valid),
+            "n_valid": len(valid[1]), "batch": batch_accuracy(scores, y[some]).item(),
             "loss": mnist_loss(scores, y[some]).item()}
 
 def d_replay(path, seed):
@@ -477,15 +484,19 @@ _TABLE += [
     _E("figures.a_counts", a_counts, "sample", 1, published="a.threes"),
     _E("figures.a_start", a_start, "sample", 20, published="a.start"),
     _E("figures.a_phase_two", a_phase_two, "sample", 20, published="a.learner_table"),
+    _E("figures.a_summary", a_summary, "sample", 20, published="a.custom_optimizer_summary"),
     _E("figures.a_phase_three", a_phase_three, "sample", 8, published="a.relu"),
+    _E("figures.a_resnet", a_resnet, "sample", 3, published="a.resnet"),
     _E("figures.b_learner", b_learner, "full", 20, published="b.sgd"),
     _E("figures.b_ten", b_ten, "full", 20, published="b.ten_digits"),
     _E("figures.b_no_relu", b_ten, "full", 12, dict(relu=False), published="b.ten_digits"),
     _E("figures.b_fine_tune", b_by_rates, "full", 3, published="b.ten_digits"),
+    _E("figures.b_fine_tune_no_relu", b_by_rates, "full", 3, dict(relu=False),
+       published="b.ten_digits"),
     _E("figures.d_replay", d_replay, "sample", 1, published="d.max_w"),
-    _E("figures.d_start", d_start, "tiny", 20, published="d.linear_start"),
-    _E("figures.d_linear", d_net, "tiny", 20, published="d.linear"),
-    _E("figures.d_relu", d_net, "tiny", 20, dict(n_hidden=30, small=0), published="d.relu"),
+    _E("figures.d_start", d_start, "sample", 20, published="d.linear_start"),
+    _E("figures.d_linear", d_net, "sample", 20, published="d.linear"),
+    _E("figures.d_relu", d_net, "sample", 20, dict(n_hidden=30, small=0), published="d.relu"),
     _E("figures.e_network", e_network, "full", 1, published="e.parameters"),
     _E("figures.e_decay", _M, "full", 5, _E_NET, published="e.test"),
     _E("figures.e_nan", e_nan, "full", 20, published="e.nan_epoch"),
@@ -493,11 +504,15 @@ _TABLE += [
 ]
 
 # %% ../../nbs/lab/experiments.ipynb #98a2d155
+_RIGHT = dict(network=Network)
 def _raw(key, lr, pool, **settings): # pixels from 0 to 255; kin share their spread
     return _E(f"figures.{key}", c_raw, "full", 3, dict(lr=lr, **settings), pool=pool,
               published="c.validation")
 _TABLE += [
     _raw("c_raw_fault_slow", .1, "c_raw_fault"), _raw("c_raw_fault", .5, "c_raw_fault"),
+    _raw("c_raw_fault_tuned", 3., "c_raw_fault"),
+    _raw("c_raw_slow", .1, "c_raw", **_RIGHT), _raw("c_raw", .5, "c_raw", **_RIGHT),
+    _raw("c_raw_tuned", 3., "c_raw", **_RIGHT),
 ]
 EXPERIMENTS = {e.key: e for e in _TABLE}
 
