@@ -270,10 +270,11 @@ def finish(site: Path) -> None:
         text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.S)
         text = re.sub(r"\s*\n\s*", " ", re.sub(r">\s+<", "><", text))
         file.write_text(text, encoding="utf-8")
-    for page in site.rglob("*.html"): # the theme's captions are headings of no level
+    for page in site.rglob("*.html"): # headings of no level, names that hide what is written
         text = page.read_text(encoding="utf-8")
-        page.write_text(text.replace('role="heading">', 'role="heading" aria-level="2">'),
-                        encoding="utf-8")
+        text = text.replace('role="heading">', 'role="heading" aria-level="2">')
+        text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+        page.write_text(text, encoding="utf-8")
     code = site/"_static"/"pygments.css" # its green is too pale on grey
     code.write_text(re.sub("#4e9a06", "#3b7505", code.read_text("utf-8"), flags=re.I), "utf-8")
     if any('class="-Color' in page.read_text(encoding="utf-8") for page in site.rglob("*.html")):

@@ -104,13 +104,20 @@ def lesson_head(book: dict, name: str, settings) -> str:
     return f'<p class="lesson-head">{" · ".join(parts)} {switch}</p>'
 
 
+def plain(text: str) -> str:
+    "Markdown without the blocks that only a browser can use."
+    kept = [block for block in text.split("\n\n")
+            if not re.match(r"<(?:div|p|link|script)\b|```\{", block.lstrip("\n"))]
+    return "\n\n".join(kept)
+
+
 def as_markdown(book: dict) -> str: # a notebook as `make.prepare_notebook` gives it
     "A prepared notebook as one Markdown text: prose, code, and what the code printed."
     parts = []
     for cell in book["cells"]:
         source, tags = cell["source"], cell["metadata"].get("tags", [])
         if cell["cell_type"] == "markdown":
-            if not source.startswith(("<", "```{")): parts.append(source)
+            parts.append(plain(source))
             continue
         if "check" in tags: continue
         if "remove-input" not in tags: parts.append(f"```python\n{source}\n```")
@@ -121,7 +128,7 @@ def as_markdown(book: dict) -> str: # a notebook as `make.prepare_notebook` give
             if "text/markdown" in data: parts.append("".join(data["text/markdown"]))
             elif pictures: parts.append(f"*Picture: {pictures[0]}*")
             elif text: parts.append(f"```\n{text}\n```")
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return "\n\n".join(part.strip("\n") for part in parts if part.strip()) + "\n"
 
 
 def llms(parts: dict, titles: dict, settings) -> str: # part -> places; place -> (title, subtitle)
@@ -161,7 +168,7 @@ def add(pages: Path, site: Path, parts: dict, notebooks: dict, settings) -> None
     titles = {}
     for place in (p for places in parts.values() for p in places):
         text = (pages/place).read_text(encoding="utf-8")
-        if place.endswith(".ipynb"): text = as_markdown(json.loads(text))
+        text = as_markdown(json.loads(text)) if place.endswith(".ipynb") else plain(text)
         target = (site/place).with_suffix(".md")
         target.write_text(text, encoding="utf-8")
         subtitle = re.search(r"^> (.+)$", text, re.M)

@@ -179,6 +179,7 @@ def _keep(self:KeepPlace, learn, epoch, batch): # what `Checkpoint.after_step` c
     self.checkpoint.write(learn.model, learn.opt, place, order=order,
                           rates=torch.tensor(rates, dtype=torch.float64))
 
+# %% ../nbs/api/checkpoint.ipynb #2a491f44
 def _after_batch(self:KeepPlace, learn):
     if self.checkpoint and self.batch < len(learn.train_dl): # the last one: after the epoch
         self.checkpoint.after_step(lambda: self.keep(learn, learn.epoch, self.batch))

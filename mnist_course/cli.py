@@ -7,7 +7,7 @@ __all__ = ['LESSONS', 'app', 'data_app', 'project_folder', 'project_settings', '
            'fetch_data', 'pack', 'course', 'command', 'main', 'ended']
 
 # %% ../nbs/api/cli.ipynb #215a6ac5
-import os, sys, tarfile, time, warnings
+import logging, os, sys, tarfile, time, warnings
 from collections.abc import Callable, Iterable
 from configparser import ConfigParser, Error as ConfigError
 from contextlib import contextmanager
@@ -252,6 +252,7 @@ def _run(which:_Which):
     "Run one lesson and keep its outputs in the notebook."
     for nb in lessons(which): print(f"{nb.name}: {run_notebook(nb, nb):.1f} s")
 
+# %% ../nbs/api/cli.ipynb #40bfacb8
 @command()
 def _results():
     "Print what each method reaches, from the ledger."
@@ -353,6 +354,7 @@ def _submit(model:_Model,
     from mnist_course.tasks import submit
     print(f"{submit(model, test, out)} lines in {out}")
 
+# %% ../nbs/api/cli.ipynb #9b400cc1
 @command()
 def _export(model:_Model,
             out:Annotated[Path, typer.Option(help="where to")]=Path("model.onnx")):
@@ -429,8 +431,9 @@ def ended(
     try: return _flushed(do())
     except mistakes as e: return _complain(e, 2, program)
     except (LessonError, FloatingPointError) as e: return _complain(e, 1, program)
-    except KeyboardInterrupt:
-        warnings.simplefilter("ignore") # of what was begun and nobody waits for any more
+    except KeyboardInterrupt: # what was begun, and nobody waits for any more, has no last word
+        warnings.simplefilter("ignore")
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return _complain("stopped, as you asked.", 130, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(_told(e), 2, program))

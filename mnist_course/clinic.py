@@ -961,9 +961,8 @@ def examine(
     _must_be_model(model, loss_func)
     given = dict(model=model, loss_func=loss_func, dl=dl, valid_dl=valid_dl, step=step, opt=opt,
                  predict=predict, in_use=in_use)
-    others = [o for o in (dl, valid_dl, opt) if o is not None] + _optimizers(step)
-    with torch.inference_mode(False), torch.enable_grad(), preserve(
-            model, *_trainers(model), *others):
+    kept = _trainers(model) + [o for o in (dl, valid_dl, opt) if o is not None] + _optimizers(step)
+    with torch.inference_mode(False), torch.enable_grad(), preserve(model, *kept):
         x, y = _gather(dl, 2000, model)
         _fit_to_examine(model, loss_func, x, y)
         given |= _prepare(model, loss_func, x, y, step, opt, lr)

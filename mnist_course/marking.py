@@ -205,6 +205,7 @@ def commonest(
     return [(*pair, n) for pair, n in Counter(
         (m.exercise, m.mistake) for m in _sound(marks) if m.mistake).most_common()]
 
+# %% ../nbs/api/marking.ipynb #mk700001
 def write_marks(
     marks:list[Mark],
     file:Path, # a .csv; a page of the same name, .html, is written beside it

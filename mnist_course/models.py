@@ -48,15 +48,18 @@ class Method:
         "The lesson's function that trains."
         return getattr(self.fit, "recipe", self.fit)
 
-    def check_classes(self, name:str, classes:Tensor)->None:
-        "A `ValueError` if the method cannot learn these classes."
-        n, found = len(classes), classes.tolist()
-        if self.max_classes == 2 and n != 2:
-            raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
-                             f"{found[:12]}. Give it two, or choose a method for ten.")
-        if not 2 <= n <= self.max_classes:
-            raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
-                             f"labels hold {n}: {found[:12]}.")
+# %% ../nbs/api/models.ipynb #797bada0
+def _check_classes(self:Method, name:str, classes:Tensor)->None:
+    "A `ValueError` if the method cannot learn these classes."
+    n, found = len(classes), classes.tolist()
+    if self.max_classes == 2 and n != 2:
+        raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
+                         f"{found[:12]}. Give it two, or choose a method for ten.")
+    if not 2 <= n <= self.max_classes:
+        raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
+                         f"labels hold {n}: {found[:12]}.")
+
+Method.check_classes = _check_classes
 
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
@@ -84,6 +87,7 @@ def _places(self:Model, labels:Tensor)->Tensor: # (n,), from 0 to c-1
         raise ValueError(f"Labels {sorted(unknown)} to validate on did not occur in training.")
     return places
 
+# %% ../nbs/api/models.ipynb #b301c4e8
 def _fit(self:Model,
     images,     # uint8, (n, 28, 28), a tensor or an array
     labels,     # whole numbers, (n,)
@@ -105,6 +109,7 @@ def _fit(self:Model,
     if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
     return self
 
+# %% ../nbs/api/models.ipynb #4de3493e
 def _checkpoint(self, file): # of this training and no other
     if not self.method.goes_on:
         able = ", ".join(name for name, m in _ALL.items() if m.goes_on)
@@ -202,6 +207,7 @@ def _fit_linear_ten(model, train, valid):
     return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed,
                               callbacks=callbacks, **model.settings)
 
+# %% ../nbs/api/models.ipynb #5be62f28
 def _fit_mlp(model, train, valid):
     return ten_digits.fit_mlp(train, valid, model.seed, callbacks=[KeepPlace(model.checkpoint)],
                               **model.settings)
@@ -506,6 +512,7 @@ def _unfilled(about, device): # what was said of a model, checked as if a person
     model.trained.n_valid = checks.count(about["n_valid"], "n_valid", 0)
     return model
 
+# %% ../nbs/api/models.ipynb #3eb8b1a4
 def _check_parts(path, name, wanted, parts): # the same names, shapes and types
     def shape(t): return f"{str(t.dtype).removeprefix('torch.')} {tuple(t.shape)}"
     for key in sorted(wanted.keys() | parts.keys()):

@@ -274,6 +274,15 @@ def _must_fit(model, images, labels, bs, dtype):
     if not 1 < checks.count(bs, "bs") <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
+# %% ../nbs/12_speed.ipynb #a1150c61
+def _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothing):
+    opt, watch = _optimiser(model, weight_decay), LossWatch()
+    dtype = dtype or fast_dtype(next(model.parameters()).device)
+    for done, xb, yb in steps(checkpoint, batches, model, opt):
+        rate = lr*one_cycle(done, warm_up)
+        watch.see(_step(model, opt, rate, xb, yb, dtype, smoothing), rate)
+    watch.look()
+
 # %% ../nbs/12_speed.ipynb #04152e24
 def train(
     model:nn.Module,  # normalised images (bs, 1, h, w) -> scores (bs, c); trained in place
@@ -288,21 +297,16 @@ def train(
     plain:int=0,      # so many last epochs without `augment`
     seed:int=0,       # for order and distortions (the model's weights are the caller's)
     device:str=None, dtype:torch.dtype=None, # float32 or bfloat16; the faster if not given
-    special:bool=True, # use `specialised` and channels last
-    checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
+    special:bool=True, checkpoint:Checkpoint=None, # use `specialised`; keep the training's place
 )->nn.Module:         # the model, in eval mode
     "Train a classifier fast; data, model and settings that do not fit are a `ValueError`."
     images, labels = checks.pair((images, labels))
     epochs = checks.number(epochs, "epochs", 0, 1e9)
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
-    with _prepared(model, images[:1], device, special) as device:
-        opt, dtype = _optimiser(model, weight_decay), dtype or fast_dtype(device)
-        batches, watch = _batches(images, labels, bs, epochs, augment, plain, seed), LossWatch()
-        for done, xb, yb in steps(checkpoint, batches, model, opt):
-            rate = lr*one_cycle(done, warm_up)
-            watch.see(_step(model, opt, rate, xb, yb, dtype, smoothing), rate)
-        watch.look()
+    with _prepared(model, images[:1], device, special):
+        batches = _batches(images, labels, bs, epochs, augment, plain, seed)
+        _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothing)
     return model.eval()
 
 # %% ../nbs/12_speed.ipynb #51dc300b

@@ -228,7 +228,7 @@ def test_reference_has_every_public_name(site):
     page = site.pages["reference.html"]
     listed = {p["id"] for p in page.select("p.to-reference")}
     for nb in LESSONS:
-        module = re.search(r"#\| default_exp (\S+)", "".join(s for _, s, _ in cells(nb)))[1]
+        module = re.search(r"#\| default_exp (\S+)", "\n".join(s for _, s, _ in cells(nb)))[1]
         code = (PROJECT/"mnist_course"/f"{module}.py").read_text("utf-8")
         names = re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", code, re.M)
         assert names and {f"{module}.{name}" for name in names} <= listed
@@ -253,7 +253,7 @@ def test_not_found_and_previews(site):
     assert preview["og:title"] == "02 SGD by hand"
     assert preview["og:url"] == f"{home}/02_manual_sgd.html"
     assert (site.folder/preview["og:image"].removeprefix(f"{home}/")).stat().st_size < 100_000
-    assert (site.folder/lesson.select_one("link[rel=icon]")["href"].split("?")[0]).is_file()
+    assert (site.folder/lesson.select_one("link[rel~=icon]")["href"].split("?")[0]).is_file()
 
 
 def test_front_page_draws_first(site):

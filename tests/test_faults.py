@@ -704,7 +704,7 @@ BY_HAND |= { # not walked, and why
     "exercises.limited": "called by judge", "exercises.explain": "takes an exception",
     "exercises.differs": "compares anything with anything",
     "exercises.progress_file": "no arguments", "exercises.progress": "the same",
-    "cli.LESSONS": "names", "cli.project_folder": "no arguments", "cli.LessonError": "an exception",
+    "cli.LESSONS": "names", "cli.ended": "what a command does: test_cli.py", "cli.project_folder": "no arguments", "cli.LessonError": "an exception",
     "cli.app": "commands", "cli.data_app": "the same", "cli.command": "registers them",
      "cli.main": "words: test_cli.py",
     "cli.run_notebook": "the same", "cli.fetch_data": "the same", "cli.pack": "the same",
