@@ -5,6 +5,7 @@
 First the pages are prepared: what nbdev hides is taken out, and links are led to the pages they
 mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named.
 """
+import base64
 import html
 import json
 import os
@@ -15,6 +16,7 @@ import tempfile
 from configparser import ConfigParser
 from pathlib import Path
 
+import numpy as np
 import readers
 
 HERE = Path(__file__).parent.resolve()
@@ -226,11 +228,31 @@ def live_figures(cells: list, figures: dict) -> list:
     return [*placed, text_cell(styles + scripts, "live-scripts")]
 
 
+def weights() -> dict:
+    "What the page *Draw a digit* reads its methods from; see `weights.py`."
+    text = (HERE/"static"/"draw-weights.js").read_text(encoding="utf-8")
+    return json.loads(text[text.index("{"):text.rindex("}") + 1])
+
+
+def preview(file: Path) -> None:
+    "The picture beside a link to the book where it is shared: title, and the ten mean images."
+    from matplotlib.figure import Figure
+    found = weights()
+    means = next(m for m in found["methods"] if m["name"] == "nearest_mean_l2")["layers"][0]["means"]
+    numbers = np.frombuffer(base64.b64decode(found["data"]), np.int8, 7840, means["at"])
+    fig = Figure((12, 6.3), dpi=100)
+    fig.text(.06, .72, SETTINGS["title"], fontsize=52, weight="bold", color="#1f5fa8")
+    fig.text(.06, .54, "How a neural network works,\nbuilt step by step on MNIST", fontsize=30)
+    for k, image in enumerate(numbers.reshape(10, 28, 28)):
+        ax = fig.add_axes((.06 + .088*k, .14, .085, .25))
+        ax.imshow(image, cmap="Greys", vmin=0)
+        ax.axis("off")
+    fig.savefig(file)
+
+
 def front_sheet() -> str:
     "The sheet of the front page, with what is to be said of its methods before any is fetched."
-    text = (HERE/"static"/"draw-weights.js").read_text(encoding="utf-8")
-    weights = json.loads(text[text.index("{"):text.rindex("}") + 1])
-    known = {m["name"]: m for m in weights["methods"]}
+    known = {m["name"]: m for m in weights()["methods"]}
     keys = "name", "title", "lesson", "what", "accuracy"
     methods = [{key: known[name][key] for key in keys} for name in FRONT]
     page = (HERE/"front.html").read_text(encoding="utf-8")
@@ -295,6 +317,7 @@ def build(pages: Path, site: Path) -> int:
     unused = shutil.ignore_patterns(".*", "*.map", "_sources", "objects.inv")
     shutil.copytree(work, site, ignore=unused)
     finish(site)
+    preview(site/"_static"/"social.png")
     return 0
 
 

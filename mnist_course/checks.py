@@ -122,6 +122,7 @@ def _one_each(images, n): # images, or their number if it is known; and the numb
                          f"{n} labels.") from None
     if m != n: raise ValueError(f"{m} images and {n} labels: give one label for each image.")
 
+# %% ../nbs/api/checks.ipynb #chk000s1
 def _ends(t): # smallest and largest; a batch is read fastest as a list
     if len(t) <= 256: return min(values := t.tolist()), max(values)
     return int(t.min()), int(t.max())
@@ -268,6 +269,7 @@ def has(
                         f"that has {', '.join(names)}.")
     return x
 
+# %% ../nbs/api/checks.ipynb #chk000s1
 def function(
     f,        # what was given
     what:str, # its name
@@ -278,6 +280,7 @@ def function(
                         "brackets.")
     return f
 
+# %% ../nbs/api/checks.ipynb #chk000s2
 def file(
     p,               # what was given
     what:str="file", # its name

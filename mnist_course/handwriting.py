@@ -212,6 +212,7 @@ def _chances(probabilities): # as an array, (c,)
         raise ValueError("Probabilities are numbers from 0 to 1: give those of predict_proba.")
     return p.numpy()
 
+# %% ../nbs/api/handwriting.ipynb #987f39s1
 def show_reading(
     image:Tensor,   # uint8, (28, 28)
     probabilities,  # one for each class, from 0 to 1, (c,) or (1, c)
