@@ -238,7 +238,8 @@ def preview(file: Path) -> None:
     "The picture beside a link to the book where it is shared: title, and the ten mean images."
     from matplotlib.figure import Figure
     found = weights()
-    means = next(m for m in found["methods"] if m["name"] == "nearest_mean_l2")["layers"][0]["means"]
+    method = next(m for m in found["methods"] if m["name"] == "nearest_mean_l2")
+    means = method["layers"][0]["means"]
     numbers = np.frombuffer(base64.b64decode(found["data"]), np.int8, 7840, means["at"])
     fig = Figure((12, 6.3), dpi=100)
     fig.text(.06, .72, SETTINGS["title"], fontsize=52, weight="bold", color="#1f5fa8")
