@@ -122,7 +122,7 @@ def _one_each(images, n): # images, or their number if it is known; and the numb
                          f"{n} labels.") from None
     if m != n: raise ValueError(f"{m} images and {n} labels: give one label for each image.")
 
-# %% ../nbs/api/checks.ipynb #chk000s1
+# %% ../nbs/api/checks.ipynb #chk11s01
 def _ends(t): # smallest and largest; a batch is read fastest as a list
     if len(t) <= 256: return min(values := t.tolist()), max(values)
     return int(t.min()), int(t.max())
@@ -269,7 +269,7 @@ def has(
                         f"that has {', '.join(names)}.")
     return x
 
-# %% ../nbs/api/checks.ipynb #chk000s1
+# %% ../nbs/api/checks.ipynb #chk21s01
 def function(
     f,        # what was given
     what:str, # its name
@@ -280,7 +280,7 @@ def function(
                         "brackets.")
     return f
 
-# %% ../nbs/api/checks.ipynb #chk000s2
+# %% ../nbs/api/checks.ipynb #chk21s02
 def file(
     p,               # what was given
     what:str="file", # its name

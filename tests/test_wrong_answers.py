@@ -533,5 +533,6 @@ def test_a_right_answer_in_another_style_is_right(key, answer):
 
 def test_each_exercise_of_the_four_workbooks_was_answered_both_ways():
     keys = {key for lesson in ("02", "05", "07", "09") for key in exercises._load(lesson)}
+    keys -= {key for key in keys if exercises.exercise(key).after} # measurements have bands
     assert keys == {key for key, *_ in WRONG} == {key for key, _ in RIGHT}
     assert len(WRONG) >= 20 and sum(name is not None for _, _, name, _ in WRONG) >= .9*len(WRONG)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_start', 'odd_or_even', 'tiny_relu', 'pooled',
-           'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'compiling', 'a_phase_two',
+           'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'rates', 'compiling', 'a_phase_two',
            'a_summary', 'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net',
            'd_start', 'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn',
            'measure_ledger']
@@ -13,6 +13,7 @@ __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_s
 import copy, math, time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -179,6 +180,17 @@ def one_epoch(path, seed, c_in=1, bs=64, lr=.05, **settings):
     speed.train(model, images, labels, epochs, bs, lr, augment=speed.shift, seed=seed, **settings)
     images, labels = load_split(path, "testing")
     return {"accuracy": accuracy(speed.predict(model, images), labels), "n_valid": len(labels)}
+
+# %% ../../nbs/lab/experiments.ipynb #sw33p002
+def rates(path, seed, net, lrs, bs=128, epochs=1, **settings):
+    "A fast training at several learning rates, each judged on images held out of training."
+    x, y, xv, yv = hold_out(*load_split(path, "training"), 1/6)
+    epochs, figures = epochs*resnet.enough_epochs(len(x), bs), {"n_valid": len(yv)}
+    for lr in lrs:
+        torch.manual_seed(seed)
+        model = speed.train(net(), x, y, epochs, bs, lr, seed=seed, **settings)
+        figures[f"rate_{lr:g}".replace(".", "_")] = accuracy(speed.predict(model, xv), yv)
+    return figures
 
 # %% ../../nbs/lab/experiments.ipynb #exp00017
 def compiling(path, seed):
@@ -477,6 +489,11 @@ _TABLE += [
     _E("speed.special", one_epoch, "full", 3, dict(dtype=torch.float32), **_R),
     _E("speed.large_batch", one_epoch, "full", 3, dict(bs=256, lr=.1), **_R),
 ]
+_TABLE += [ # the rates that were chosen, and their neighbours
+    _E("speed.small_rates", rates, "full", 5, dict(net=speed.small_net, lrs=(.05, .1, .2, .4))),
+    _E("speed.fine_rates", rates, "full", 3, dict(net=partial(speed.small_net, fine=True),
+       lrs=(.075, .15, .3), epochs=4, augment=speed.affine)),
+]
 
 # %% ../../nbs/lab/experiments.ipynb #5cdbca82
 _E_NET = dict(name="numpy_relu", lr=.01, decay=.95)
@@ -497,8 +514,14 @@ _TABLE += [
     _E("figures.d_start", d_start, "sample", 20, published="d.linear_start"),
     _E("figures.d_linear", d_net, "sample", 20, published="d.linear"),
     _E("figures.d_relu", d_net, "sample", 20, dict(n_hidden=30, small=0), published="d.relu"),
+]
+
+# %% ../../nbs/lab/experiments.ipynb #exp5cde1
+_TABLE += [
     _E("figures.e_network", e_network, "full", 1, published="e.parameters"),
     _E("figures.e_decay", _M, "full", 5, _E_NET, published="e.test"),
+    _E("figures.e_sigmoid_decay", _M, "full", 3, {**_E_NET, "activation": "sigmoid"},
+       published="e.sigmoid_stall", pool="e"),
     _E("figures.e_nan", e_nan, "full", 20, published="e.nan_epoch"),
     _E("figures.e_cnn", e_cnn, "full", 3, published="e.cnn"),
 ]
