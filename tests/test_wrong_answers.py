@@ -124,7 +124,7 @@ def simple_net(n_in, n_hidden, n_out):
     return nn.Sequential(nn.Linear(n_in, n_hidden), nn.ReLU(), nn.Linear(n_hidden, n_out),
                          nn.Sigmoid())
 
-wrong("05.3", "it is a bump, so it must be zero outside", "ReLU is applied", 0)
+wrong("05.3", "it is a bump, so it must be zero outside", "0 would need", 0)
 wrong("05.3", "the factor 2 is overlooked", "The factor 2", 1)
 wrong("05.3", "the 1 is overlooked: relu(3) - 2*relu(3)", "The second unit", -3)
 wrong("05.4", "weights only", "All 31 biases", 784*30 + 30)

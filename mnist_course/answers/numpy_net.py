@@ -29,7 +29,7 @@ def _difference(found, measured): # a shape that is wrong, or how far the number
     if found is None: return None
     found = np.asarray(found, dtype=float)
     if found.shape != measured.shape: return f"the shape is {found.shape}, not {measured.shape}"
-    return (found - measured).round(7)
+    return (found - measured).round(7) + 0. # no -0.0
 
 # %% ../../nbs/exercises/08_backprop_numpy.ipynb #8901f752
 def _use_linear(kind, x, w, b, dz):

@@ -105,7 +105,7 @@ hat = Exercise("05.3", "A hat from two units", (
     "3 - 2·2"))
 is_value(hat, -1, {
     "The factor 2 is missing: 3 - 2 = 1": 1,
-    "ReLU is applied to the result, too: it stands on each unit, not on their sum": 0,
+    "0 would need a third unit, or a ReLU on the sum: put 3 into the formula": 0,
     "Only the first unit is counted": 3,
     "The second unit is relu(x - 1), which is 2 at x = 3": -3})
 
