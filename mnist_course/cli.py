@@ -388,6 +388,8 @@ def _mark(folder:Annotated[Path, typer.Argument(metavar="folder", help="a folder
           out:Annotated[Path, typer.Option(help="the table")]=Path("marks.csv")):
     "Mark a folder of learners' workbooks, each in a process of its own."
     from mnist_course import marking
+    if not out.absolute().parent.is_dir(): # before hours of marking, not after
+        raise DataError(f"There is no folder {out.absolute().parent} to write to: make it.")
     marks = marking.mark(folder, seconds)
     for exercise, mistake, n in marking.commonest(marks)[:5]: print(f"{n} × {exercise} {mistake}")
     print(f"{len(marks)} answers marked: {marking.write_marks(marks, out)}")

@@ -31,6 +31,7 @@ def read_csv(
     if header.count("label") > 1 or len(header) - labelled != 784:
         raise FormatError(f"{file}: the header has {len(header)} columns: give 784 pixels, and a "
                           "column named label or none.")
+    _in_order(file, header)
     table = _table(file, header)
     _within(file, header, table)
     column = header.index("label") if labelled else None
@@ -44,9 +45,10 @@ def _header(file):
         with open(file, encoding="utf-8-sig", newline="") as f: names = next(csv.reader(f), [])
     except UnicodeDecodeError as e: raise FormatError(f"{file} is not a text file ({e}).") from e
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
+    except csv.Error as e: raise FormatError(f"{file} is no table of numbers ({e}).") from e
     if not names: raise FormatError(f"{file} is empty: the first line names the columns.")
     names = [name.strip() for name in names]
-    if all(re.fullmatch(r"\d+", name) for name in names):
+    if all(re.fullmatch(r"-?\d+(\.\d*)?", name) for name in names):
         raise FormatError(f"{file}, line 1: there is no header: begin with label,pixel0,pixel1, …")
     return names
 
@@ -61,6 +63,14 @@ def _table(file, header):
         raise FormatError(f"{file}: the lines have {table.shape[1]} values and the header "
                           f"{len(header)} columns.")
     return table
+
+# %% ../nbs/api/formats.ipynb #ordered1
+def _in_order(file, names): # of columns called pixel0 and so on
+    numbers = [int(m[1]) for m in map(re.compile(r"pixel(\d+)").fullmatch, names) if m]
+    for before, after in zip(numbers, numbers[1:], strict=False):
+        if after != before + 1:
+            raise FormatError(f"{file}, line 1: pixel{after} comes after pixel{before}: put the "
+                              "columns in the order pixel0, pixel1, …")
 
 # %% ../nbs/api/formats.ipynb #e6291184
 def _in_line(file, header, e): # NumPy's error with the line and column that a person would look for
@@ -178,12 +188,12 @@ def class_names(
 # %% ../nbs/api/formats.ipynb #d663e827
 def read_folder(
     folder:Path, # one folder in it for each class; or images alone, which then have no labels
+    like:Path=None, # another such folder, whose classes are counted; its own if not given
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "Images of a folder of folders, in the order of the files' numbers; all of one size."
     folder = _must_be_folder(folder)
     names = class_names(folder)
-    decimal = all(n.isdecimal() for n in names)
-    numbers = [int(n) if decimal else i for i, n in enumerate(names)]
+    numbers = _numbered(names, class_names(like or folder), folder)
     found = [(f, k) for name, k in zip(names or [""], numbers or [0], strict=True)
              for f in (folder/name).iterdir() if f.suffix.lower() in _PICTURES]
     if not found: raise FormatError(f"{folder} holds no images: give a folder for each class.")
@@ -192,6 +202,15 @@ def read_folder(
     for pixels, (file, _) in zip(x, found, strict=True): _same_size(file, pixels, x[0])
     y = torch.tensor([k for _, k in found]) if names else None
     return torch.from_numpy(np.stack(x)), y
+
+# %% ../nbs/api/formats.ipynb #likefld1
+def _numbered(names, known, folder): # digits count as themselves, other names by their order
+    if all(n.isdecimal() for n in (*names, *known)): return [int(n) for n in names]
+    for name in names:
+        if name not in known:
+            raise FormatError(f"{folder/name} is a class that is not among those to learn from, "
+                              f"{', '.join(known)}: give both parts the same classes.")
+    return [known.index(name) for name in names]
 
 # %% ../nbs/api/formats.ipynb #43b484cb
 def _same_size(file, pixels, first):
@@ -202,7 +221,11 @@ def _same_size(file, pixels, first):
 
 def _grey(file):
     try:
-        with Image.open(file) as image: return np.array(image.convert("L"))
+        with Image.open(file) as image:
+            if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
+            clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
+            if clear: raise ValueError("it is transparent: save it without transparency")
+            return np.array(image.convert("L"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise FormatError(f"{file} cannot be read as an image ({e}).") from e
 
@@ -217,7 +240,8 @@ def read_npz(
     file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
     try:
         with np.load(file, allow_pickle=False) as arrays: there = {k: arrays[k] for k in arrays}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError) as e:
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError,
+            TypeError, MemoryError, OverflowError) as e:
         raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}).") from e
     pairs = [p for p in _NAMED if p[0] in there and (part is None or p[0] in (f"x_{part}", "x",
                                                                             "images"))]
@@ -248,8 +272,8 @@ def read_openml(
     return _checked(f"OpenML's {name}", x.astype(np.int64).reshape(-1, 28, 28), y.astype(np.int64))
 
 # %% ../nbs/api/formats.ipynb #ba7abd9f
-_PARTS = {"train": ("train", "training", "train-"), "test": ("test", "testing", "valid", "t10k-",
-                                                          "test-")}
+_PARTS = {"train": ("train", "training", "train-"), "test": ("test", "testing", "valid",
+                                                          "validation", "val", "t10k-", "test-")}
 
 def read(
     path:Path,     # a .csv, .npz or IDX file, or a folder
@@ -270,11 +294,17 @@ def _has_parts(file):
     except (OSError, zipfile.BadZipFile): return False
 
 def _read_folder(folder, part):
-    own = [folder/name for name in _PARTS[part] if (folder/name).is_dir()]
-    if own: return read_folder(own[0])
-    idx = [f for f in sorted(folder.iterdir()) if re.search(r"images[.-]idx3", f.name)]
-    of_part = [f for f in idx if f.name.startswith(_PARTS[part])] or idx[:part == "train"]
+    own, train = _own_folders(folder, part), _own_folders(folder, "train")
+    if own: return read_folder(own[0], train[0] if train and class_names(own[0]) else None)
+    of_part = _own_idx(folder, part) or _own_idx(folder, "")[:part == "train"]
     return _read_pair(of_part[0]) if of_part else read_folder(folder)
+
+def _own_folders(folder, part):
+    return [folder/name for name in _PARTS[part] if (folder/name).is_dir()]
+
+def _own_idx(folder, part): # of any part if it is ""
+    idx = [f for f in sorted(folder.iterdir()) if re.search(r"images[.-]idx3", f.name)]
+    return [f for f in idx if f.name.startswith(_PARTS.get(part, ""))]
 
 # %% ../nbs/api/formats.ipynb #784e8ed7
 def _read_pair(file): # images, and the labels of the file that goes with them

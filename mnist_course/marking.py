@@ -6,13 +6,15 @@
 __all__ = ['Mark', 'run_workbook', 'mark_workbook', 'mark', 'commonest', 'write_marks', 'as_page']
 
 # %% ../nbs/api/marking.ipynb #b857c290
-import ast, csv, json, os, re, secrets, signal, subprocess, sys, tempfile
+import ast, csv, io, json, os, re, secrets, signal, subprocess, sys, tempfile, threading, warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 from . import checks
+from .fetch import whole
 
 # %% ../nbs/api/marking.ipynb #1f5f6443
 @dataclass
@@ -28,9 +30,16 @@ class Mark:
 def _sources(nb): # the code cells of a notebook, without what only IPython understands
     book = json.loads(Path(nb).read_text(encoding="utf-8"))
     for cell in book["cells"]:
-        if cell["cell_type"] != "code": continue
-        lines = "".join(cell["source"]).splitlines(keepends=True)
-        yield "".join("\n" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+        if cell["cell_type"] == "code": yield _without_magics("".join(cell["source"]))
+
+def _without_magics(source): # what is Python as it stands keeps its lines, such as `% 3`
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try: compile(source, "cell", "exec")
+        except (SyntaxError, ValueError, MemoryError, RecursionError): pass
+        else: return source
+    return "".join("\n" if line.lstrip().startswith(("%", "!")) else line
+                   for line in source.splitlines(keepends=True))
 
 # %% ../nbs/api/marking.ipynb #2be74304
 def _fingerprint(): # of all that marks: changes if a part of it is replaced
@@ -112,19 +121,29 @@ def _run(nb, seconds, memory): # what the child told, and how it ended: "" if it
 
 # %% ../nbs/api/marking.ipynb #926e6191
 def _wait(child, read, seconds):
-    with ThreadPoolExecutor(2) as pool:
-        said = pool.submit(lambda: os.fdopen(read).read())
-        errors = pool.submit(child.stderr.read)
-        try:
-            child.wait(seconds)
-            ended = "" if child.returncode == 0 else "crashed"
-        except subprocess.TimeoutExpired: ended = "too long"
-        try: os.killpg(child.pid, signal.SIGKILL) # also what it may have started
-        except ProcessLookupError: pass
-        child.wait()
-        text = errors.result().decode("utf-8", "replace")
+    said, errors = _listen(os.fdopen(read, "rb")), _listen(child.stderr)
+    try:
+        child.wait(seconds)
+        ended = "" if child.returncode == 0 else "crashed"
+    except subprocess.TimeoutExpired: ended = "too long"
+    try: os.killpg(child.pid, signal.SIGKILL) # also what it may have started
+    except ProcessLookupError: pass
+    child.wait()
+    text = errors()
     if ended == "crashed" and ("MemoryError" in text or "allocate memory" in text): ended = "memory"
-    return said.result(), ended
+    return said(), ended
+
+def _listen(pipe): # a function: what came out by the end, which a daemon left behind may delay
+    heard = []
+    def hear():
+        with pipe, suppress(OSError):
+            while some := pipe.read1(1 << 16): heard.append(some)
+    thread = threading.Thread(target=hear, daemon=True)
+    thread.start()
+    def told():
+        thread.join(2)
+        return b"".join(heard).decode("utf-8", "replace")
+    return told
 
 # %% ../nbs/api/marking.ipynb #99215975
 def mark_workbook(
@@ -137,7 +156,7 @@ def mark_workbook(
     seconds = checks.number(seconds, "seconds", .01, 1e6)
     memory = checks.count(memory, "memory", 1 << 20)
     try: keys = _expected(nb)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         return [Mark(learner, "", "unreadable", message=f"{nb} is no notebook ({e}).")]
     told, ended = _run(nb, seconds, memory)
     if not all(sound for sound, *_ in told):
@@ -163,8 +182,9 @@ def _expected(nb): # the keys that the workbook's cells check
     keys = []
     for source in _sources(nb):
         try: tree = ast.parse(source)
-        except SyntaxError: tree = ast.parse("\n".join( # the line with the check at least
-            line for line in source.splitlines() if line.startswith("check(")) or "0")
+        except (SyntaxError, MemoryError, RecursionError): # the key in the line with the check
+            keys += re.findall(r"""^check\(\s*["']([^"']+)["']""", source, re.MULTILINE)
+            continue
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check" and node.args:
                 if isinstance(node.args[0], ast.Constant): keys.append(str(node.args[0].value))
@@ -211,14 +231,20 @@ def write_marks(
     file:Path, # a .csv; a page of the same name, .html, is written beside it
 )->Path:       # the page
     "Write the table for a spreadsheet and the page to look at."
-    file, marks = checks.file(file).with_suffix(".csv"), _sound(marks)
-    with open(file, "w", encoding="utf-8-sig", newline="") as f: # the mark tells Excel it is UTF-8
-        rows = csv.DictWriter(f, list(asdict(Mark("", "", ""))))
-        rows.writeheader()
-        for m in marks: rows.writerow({k: _as_text(v) for k, v in asdict(m).items()})
-    page = file.with_suffix(".html")
-    page.write_text(as_page(marks), encoding="utf-8")
-    return page
+    file, marks, shown = checks.file(file), _sound(marks), io.StringIO(newline="")
+    name = file.stem if file.suffix in (".csv", ".html") else file.name # "exam.anna" is a name
+    marks = [Mark(*map(_encodable, astuple(m))) for m in marks]
+    page = as_page(marks)
+    rows = csv.DictWriter(shown, list(asdict(Mark("", "", ""))))
+    rows.writeheader()
+    for m in marks: rows.writerow({k: _as_text(v) for k, v in asdict(m).items()})
+    texts = {".csv": "\ufeff" + shown.getvalue(), ".html": page} # the mark tells Excel it is UTF-8
+    for ending, text in texts.items():
+        with whole(file.with_name(name + ending)) as half: half.write_bytes(text.encode())
+    return file.with_name(f"{name}.html")
+
+def _encodable(v): # names that are no UTF-8 come out of archives made on Windows
+    return v.encode("utf-8", "backslashreplace").decode()
 
 def _as_text(v): return f"'{v}" if str(v)[:1] in "=+-@" else v # a spreadsheet would compute it
 

@@ -95,11 +95,21 @@ def _fit(self:Model,
     checkpoint=None, # a file to keep where the training stands, to go on from and to remove
 )->Model:       # itself, with `classes` (c,) and `trained`
     "Train, or go on from a checkpoint; what does not fit the method is a `ValueError`."
+    before = dict(vars(self))
+    try: _train(self, images, labels, valid, checkpoint)
+    except BaseException: # Ctrl-C too: the classes are those of the training that is kept
+        vars(self).update(before)
+        raise
+    return self
+
+# %% ../nbs/api/models.ipynb #fitw0001
+def _train(self, images, labels, valid, checkpoint):
     images = checks.images(images, (28, 28))
     labels = checks.labels(labels, len(images))
     self.classes = labels.unique()
     self.method.check_classes(self.name, self.classes)
     if valid is not None:
+        valid = checks.two(valid, "images and labels")
         judge = checks.images(valid[0], (28, 28))
         valid = judge, _places(self, checks.labels(valid[1], len(judge)))
     self.data = {"images": len(images), "digest": _data_digest(images, labels)}
@@ -107,7 +117,6 @@ def _fit(self:Model,
     with interruptible(self.checkpoint) if checkpoint else nullcontext():
         self.trained = self.method.fit(self, (images, _places(self, labels)), valid)
     if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
-    return self
 
 # %% ../nbs/api/models.ipynb #4de3493e
 def _checkpoint(self, file): # of this training and no other
@@ -462,6 +471,8 @@ def make(
         raise ValueError(f"{name} chooses for itself where it computes: leave `device` out. "
                          f"Those that take one are {able}.")
     if device is not None: checks.device(device)
+    settings = {k: v.item() if isinstance(v, np.generic) else v for k, v in settings.items()}
+    seed = checks.count(seed, "seed", 0, 2**63 - 1) # what `load` and every generator take
     return Model(name, seed, device, **{**_method(name).settings, **settings})
 
 # %% ../nbs/api/models.ipynb #b1e064d9
@@ -497,7 +508,7 @@ def load(
 
 # %% ../nbs/api/models.ipynb #0f0a1ef4
 def _unfilled(about, device): # what was said of a model, checked as if a person had said it
-    model = make(str(about["method"]), checks.count(about["seed"], "seed", 0), device,
+    model = make(str(about["method"]), about["seed"], device,
                  **about["settings"])
     model.classes = checks.labels(about["classes"])
     model.method.check_classes(model.name, model.classes)

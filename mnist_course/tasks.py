@@ -47,7 +47,7 @@ def labelled(
 # %% ../nbs/api/tasks.ipynb #aa407939
 def _has_test(path): # a part of its own to judge by
     if path.is_dir():
-        return any(child.name.startswith(formats._PARTS["test"]) for child in path.iterdir())
+        return bool(formats._own_folders(path, "test") or formats._own_idx(path, "test"))
     return path.suffix == ".npz" and formats._has_parts(path)
 
 # %% ../nbs/api/tasks.ipynb #77630d28
@@ -81,7 +81,7 @@ def train(
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))
-    for file in (save, checkpoint, report): _must_have_folder(file)
+    _must_be_places((save, checkpoint, report), data)
     fit_on, judge = load_data(data)
     start = time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
@@ -105,11 +105,23 @@ def _epochs(method, epochs): # the setting of that meaning, under the method's o
 def _must_have_folder(file): # before hours of training, not after
     if file is not None and not Path(file).absolute().parent.is_dir():
         raise ValueError(f"There is no folder {Path(file).absolute().parent} to write to: make it.")
+    if file is not None and Path(file).is_dir():
+        raise ValueError(f"{file} is a folder: give a file's name.")
 
 def versions()->dict: # name -> version
     "Of what a result depends on."
     return {"mnist_course": __version__, "torch": torch.__version__,
             "python": platform.python_version()}
+
+# %% ../nbs/api/tasks.ipynb #mustbe01
+def _must_be_places(written, *read): # each can be written, and none over another or what is read
+    for file in written: _must_have_folder(file)
+    files = [f for f in (*written, *read) if isinstance(f, (str, os.PathLike))]
+    places = [os.path.realpath(f) for f in files]
+    for file in written:
+        if file is not None and places.count(os.path.realpath(file)) > 1:
+            raise ValueError(f"{file} is named twice, and would be written over: give each file a "
+                             "name of its own.")
 
 # %% ../nbs/api/tasks.ipynb #a8022311
 def evaluate(
@@ -175,6 +187,7 @@ def submit(
     out:Path,  # the submission, to be written or written over
 )->int:        # how many lines
     "Read Kaggle's test images and write what they are."
+    _must_be_places((out,), model, test)
     if not isinstance(model, models.Model): model = models.load(model)
     images, _ = formats.read(Path(test))
     formats.write_submission(Path(out), model.predict(images))
@@ -243,6 +256,7 @@ def export(
     out:Path, # the ONNX file, to be written or written over
 )->float:     # the largest difference between onnxruntime's probabilities and PyTorch's
     "Write a model of PyTorch's layers as ONNX; what differs by more than 1e-4 is not written."
+    _must_be_places((out,), model)
     if not isinstance(model, models.Model): model = models.load(model)
     if not isinstance(getattr(model.trained.model, "model", model.trained.model), nn.Module):
         raise ValueError(f"{model.name} is not made of PyTorch's layers: it has no ONNX.")

@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_course import (checks, cli, data, exercises, formats, gradcheck, numpy_net, plots,
-                          python_net, speed)
+from mnist_course import (checks, cli, data, exercises, formats, gradcheck, models, numpy_net,
+                          plots, python_net, speed, tasks)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.handwriting import as_grey
@@ -928,3 +928,93 @@ def test_numbers_are_brightness_of_one_or_of_255():
 def test_a_large_picture_is_made_smaller_and_another_not():
     assert as_grey(np.zeros((600, 20))).shape == (600, 20)
     assert as_grey(np.zeros((300, 1200))).shape == (150, 600)
+
+
+# --- a hostile user ---
+
+def test_a_training_that_fails_leaves_the_one_before_as_it_was():
+    x, y = labelled(40)
+    y = y%2*4 + 3
+    model = make("relu_learner", n_epochs=1).fit(x, y)
+    before = model.predict_proba(x)
+    with pytest.raises(ValueError, match="two digits"): model.fit(x, torch.arange(40)%10)
+    with pytest.raises(ValueError, match="did not occur"): model.fit(x, y, valid=(x, y + 1))
+    with pytest.raises(ValueError, match="are a pair"): model.fit(x, y, valid=(x,))
+    assert model.classes.tolist() == [3, 7] and model.predict_proba(x).equal(before)
+
+
+def test_what_make_takes_can_be_saved_and_loaded(tmp_path):
+    x, y = labelled(40)
+    for seed in -1, 1.5, "1", None, True, 2**63:
+        with pytest.raises(ValueError, match="seed is a whole number"): make("softmax", seed=seed)
+    model = make("softmax", 2**62, n_epochs=np.int64(1), lr=np.float32(.1)).fit(x, y)
+    model.save(tmp_path/"model")
+    assert models.load(tmp_path/"model").predict(x).equal(model.predict(x))
+
+
+def test_no_file_is_written_over_another_of_the_same_command(tmp_path):
+    x, y = labelled(40)
+    data, model, other = tmp_path/"my.csv", tmp_path/"model", tmp_path/"other"
+    formats.write_csv(data, x, y)
+    for more in (dict(save=data), dict(report=data), dict(save=other, report=other)):
+        with pytest.raises(ValueError, match="named twice"):
+            tasks.train("nearest_mean_l2", str(data), **more)
+    with pytest.raises(ValueError, match="is a folder"):
+        tasks.train("nearest_mean_l2", str(data), save=tmp_path)
+    tasks.train("nearest_mean_l2", str(data), save=model)
+    for out in model, data:
+        with pytest.raises(ValueError, match="named twice"): tasks.submit(model, data, out)
+    with pytest.raises(ValueError, match="named twice"): tasks.export(model, model)
+    assert len(formats.read_csv(data)[0]) == 40 and models.load(model).name == "nearest_mean_l2"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")
+def test_what_is_no_ordinary_file_is_not_replaced_by_one(tmp_path):
+    os.mkfifo(tmp_path/"pipe")
+    with pytest.raises(checks.DataError, match="no ordinary file"):
+        formats.write_submission(tmp_path/"pipe", [1])
+    assert (tmp_path/"pipe").is_fifo()
+
+
+def picture(file, array):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(file)
+
+
+def test_classes_count_alike_in_both_parts(tmp_path):
+    for place in "train/cat", "train/dog", "train/fox", "test/cat", "test/fox":
+        picture(tmp_path/place/"1.png", np.zeros((28, 28), np.uint8))
+    assert formats.read(tmp_path)[1].tolist() == [0, 1, 2]
+    assert formats.read(tmp_path, "test")[1].tolist() == [0, 2]
+    picture(tmp_path/"test"/"owl"/"1.png", np.zeros((28, 28), np.uint8))
+    with pytest.raises(formats.FormatError, match="owl is a class that is not among"):
+        formats.read(tmp_path, "test")
+
+
+def test_a_file_whose_name_begins_with_test_is_no_part_to_judge_by(tmp_path):
+    for i in range(10): picture(tmp_path/str(i%2)/f"{i}.png", np.zeros((28, 28), np.uint8))
+    (tmp_path/"test_notes.txt").write_text("none")
+    (x, _), (xv, _) = tasks.load_data(str(tmp_path))
+    assert (len(x), len(xv)) == (8, 2)
+
+
+@pytest.mark.parametrize("array, said", [
+    (np.full((28, 28), 1000, np.uint16), "8 bits"), (np.ones((28, 28), np.float32), "8 bits"),
+    (np.zeros((28, 28, 4), np.uint8), "transparen")])
+def test_pictures_that_would_come_out_black_are_refused(tmp_path, array, said):
+    picture(tmp_path/"3"/"1.tif", array)
+    with pytest.raises(formats.FormatError, match=said): formats.read(tmp_path)
+
+
+def test_pixels_in_another_order_are_refused(tmp_path):
+    names = [f"pixel{i}" for i in sorted(range(784), key=str)]
+    for header in names, ["pixel0"]*784, [f"{i}.0" for i in range(784)]:
+        (tmp_path/"a.csv").write_text(f"{','.join(header)}\n{','.join('0'*784)}\n")
+        with pytest.raises(formats.FormatError, match="line 1"): formats.read_csv(tmp_path/"a.csv")
+
+
+def test_damaged_tables_are_told_in_a_sentence(tmp_path):
+    with open(tmp_path/"a.npz", "wb") as f: np.save(f, np.zeros((2, 28, 28), np.uint8))
+    (tmp_path/"a.csv").write_text("a"*200_000)
+    for name in "a.npz", "a.csv":
+        with pytest.raises(formats.FormatError, match=name): formats.read(tmp_path/name)

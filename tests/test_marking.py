@@ -3,7 +3,8 @@ import json
 
 import pytest
 
-from mnist_course.marking import as_page, commonest, mark, write_marks
+from mnist_course import cli
+from mnist_course.marking import Mark, as_page, commonest, mark, write_marks
 
 LOSS = """def mnist_loss(scores, targets):
     p = scores.sigmoid()
@@ -34,6 +35,12 @@ CLASS = {
                 {"02.1": "tampered"}),
     "replacer": (["from mnist_course import exercises\nexercises.exercise('02.1').answer = "
                   "lambda s, t: 0.", SUM], {"02.1": "tampered"}),
+    "unclosed": ([LOSS.format(".mean()").removesuffix(")"), HAND],
+                 {"02.1": "not attempted", "02.4": "right"}),
+    "remainder": (["n = (7\n  % 4)\ns = '''\n! no magic'''\nassert n == 3 and 'no' in s\n" + HAND],
+                  {"02.4": "right"}),
+    "daemon": (["import subprocess as s\ns.Popen(['sleep', '99'], start_new_session=True)", HAND],
+               {"02.4": "right"}),
     "own check": (["def check(key, answer): print('right')", SUM], {"02.1": "not attempted"}),
     "magics": (["%matplotlib inline\n!ls", HAND], {"02.4": "right"}),
 }
@@ -53,6 +60,7 @@ def marks(tmp_path_factory):
     (folder/"photo.ipynb").write_bytes(b"\x89PNG\xff")
     (folder/"empty.ipynb").write_text("")
     (folder/"list.ipynb").write_text("[1]")
+    (folder/"nested.ipynb").write_text("["*100_000)
     return mark(folder, seconds=40, memory=3 << 30)
 
 
@@ -64,7 +72,7 @@ def test_each_submission_gets_what_it_deserves(marks, name):
 
 def test_files_that_are_no_notebooks_cost_only_their_owner(marks):
     assert {m.learner: m.result for m in marks if not m.exercise} == dict.fromkeys(
-        ("photo", "empty", "list"), "unreadable")
+        ("photo", "empty", "list", "nested"), "unreadable")
 
 
 def test_the_table_names_the_commonest_mistake_and_opens_in_a_spreadsheet(marks, tmp_path):
@@ -88,3 +96,22 @@ def test_a_name_cannot_write_into_the_page_or_compute_in_the_spreadsheet(tmp_pat
 def test_a_folder_without_workbooks(tmp_path, what, said):
     (tmp_path/"bare").mkdir()
     with pytest.raises(ValueError, match=said): mark(tmp_path/what)
+
+
+@pytest.mark.parametrize("name, page", [("exam-1.anna-result", "exam-1.anna-result.html"),
+                                        ("marks", "marks.html"), ("marks.csv", "marks.html")])
+def test_a_dotted_name_does_not_lead_to_another_file(tmp_path, name, page):
+    (tmp_path/"exam-1.csv").write_text("another's")
+    assert write_marks([Mark("a", "02.1", "right")], tmp_path/name) == tmp_path/page
+    assert (tmp_path/page).with_suffix(".csv").exists()
+    assert (tmp_path/"exam-1.csv").read_text() == "another's"
+
+
+def test_a_name_that_is_no_utf8_is_written_all_the_same(tmp_path):
+    write_marks([Mark("J\udcfcrgen", "02.1", "right")], tmp_path/"marks.csv")
+    assert "J\\udcfcrgen" in (tmp_path/"marks.csv").read_text(encoding="utf-8-sig")
+
+
+def test_a_missing_folder_is_told_before_the_marking(tmp_path, capsys):
+    assert cli.main(["mark", str(tmp_path), "--out", str(tmp_path/"none"/"marks.csv")]) == 2
+    assert "There is no folder" in capsys.readouterr().err
