@@ -557,19 +557,20 @@ def test_what_unfolds_without_end_is_refused(tmp_path, monkeypatch):
 
 
 def test_folders_of_classes_are_read_by_number_or_by_name(tmp_path):
-    for part, names in [("train", "10 2"), ("valid", "cat dog")]:
+    for part, names in [("a/train", "10 2"), ("b/train", "cat dog"), ("b/valid", "dog")]:
         for i, name in enumerate(names.split()):
             (tmp_path/part/name).mkdir(parents=True)
             Image.new("RGB", (3, 2), (90 + i,)*3).save(tmp_path/part/name/f"{i}.png")
-    (tmp_path/"valid"/"empty").mkdir()
-    x, y = formats.read(tmp_path)
+    (tmp_path/"b"/"valid"/"empty").mkdir()
+    x, y = formats.read(tmp_path/"a")
     assert x.tolist() == [[[90]*3]*2, [[91]*3]*2] and y.tolist() == [10, 2]
-    assert formats.read(tmp_path, "test")[1].tolist() == [0, 1]
-    assert formats.class_names(tmp_path/"train") == ["2", "10"]
-    x, y = formats.read_folder(tmp_path/"valid"/"dog")
+    assert formats.class_names(tmp_path/"a"/"train") == ["2", "10"]
+    assert formats.read(tmp_path/"b")[1].tolist() == [0, 1]
+    assert formats.read(tmp_path/"b", "test")[1].tolist() == [1] # counted as in training
+    x, y = formats.read_folder(tmp_path/"b"/"valid"/"dog")
     assert x.shape == (1, 2, 3) and y is None
     with pytest.raises(formats.FormatError, match="holds no images"):
-        formats.read_folder(tmp_path/"valid"/"empty")
+        formats.read_folder(tmp_path/"b"/"valid"/"empty")
 
 
 def test_of_two_parts_in_one_archive_the_named_one_is_read(tmp_path):
