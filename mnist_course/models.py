@@ -119,11 +119,14 @@ def _train(self, images, labels, valid, checkpoint):
     if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
 
 # %% ../nbs/api/models.ipynb #4de3493e
+def _must_go_on(name): # else nothing could be taken up again
+    if _ALL[name].goes_on: return
+    able = ", ".join(each for each, m in _ALL.items() if m.goes_on)
+    raise ValueError(f"{name} keeps no checkpoints: leave `checkpoint` out. Those that do are "
+                     f"{able}.")
+
 def _checkpoint(self, file): # of this training and no other
-    if not self.method.goes_on:
-        able = ", ".join(name for name, m in _ALL.items() if m.goes_on)
-        raise ValueError(f"{self.name} keeps no checkpoints: leave `checkpoint` out. Those that do "
-                         f"are {able}.")
+    _must_go_on(self.name)
     return Checkpoint(file, dict(method=self.name, seed=self.seed, settings=self.settings,
                                  device=self.device, classes=self.classes.tolist(), **self.data))
 

@@ -82,6 +82,7 @@ def train(
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))
     _must_be_places((save, checkpoint, report), data)
+    if checkpoint is not None: models._must_go_on(method)
     fit_on, judge = load_data(data)
     start = time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
@@ -90,8 +91,7 @@ def train(
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
             "saved": save and str(save), "versions": versions()}
-    if report is not None:
-        with fetch.whole(Path(report)) as half: half.write_text(json.dumps(done, indent=1))
+    if report is not None: _write(report, done)
     return done
 
 # %% ../nbs/api/tasks.ipynb #cf89d880
@@ -112,6 +112,9 @@ def versions()->dict: # name -> version
     "Of what a result depends on."
     return {"mnist_course": __version__, "torch": torch.__version__,
             "python": platform.python_version()}
+
+def _write(report, done):
+    with fetch.whole(Path(report)) as half: half.write_text(json.dumps(done, indent=1))
 
 # %% ../nbs/api/tasks.ipynb #mustbe01
 def _must_be_places(written, *read): # each can be written, and none over another or what is read
