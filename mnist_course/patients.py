@@ -223,6 +223,8 @@ def bias_over_wrong_axis(s):
     layer = _Layer(*reversed(s.model[2].weight.shape))
     layer.load_state_dict(s.model[2].state_dict())
     s.model[2], s.bs, s.lr = layer, 10, s.lr/2
+    whole = len(s.x)//10*10        # a last batch of six would not go through
+    s.x, s.y = s.x[:whole], s.y[:whole]
 
 # %% ../nbs/api/patients.ipynb #d6c55f12
 def eval_forgotten(s):
