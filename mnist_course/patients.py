@@ -543,12 +543,13 @@ def _suspect(text): # the one suspect that is meant; a ValueError names them all
     problem = f"could be {' or '.join(found)}" if word and found else "is no suspect"
     raise ValueError(f"{text!r} {problem}: choose from {', '.join(SUSPECTS)}.")
 
-def _measure(check, s, model): # a finding, or a sentence
+def _examined(check, s, model): # the clinic's report, by one check alone
     def predict(x): return _predict(s, model, x)
-    try:
-        report = examine(model, s.loss_func, _loader(s), valid_dl=Batches(s.xv, s.yv, 512),
-                         step=partial(_step, s), predict=predict, in_use=_in_use(s),
-                         checks=[check])
+    return examine(model, s.loss_func, _loader(s), valid_dl=Batches(s.xv, s.yv, 512),
+                   step=partial(_step, s), predict=predict, in_use=_in_use(s), checks=[check])
+
+def _measure(check, s, model): # a finding, or a sentence
+    try: report = _examined(check, s, model)
     except (RuntimeError, ValueError, IndexError) as e: return f"it stops with: {e}"
     return report.findings[0] if report.findings else next(iter(report.skipped.values()))
 
@@ -680,11 +681,7 @@ def _as_finding(check): # a check may return just whether all is well
     return made
 
 def _rings(check, s): # does the check ring; or a text, if it stops
-    def predict(x): return _predict(s, s.model, x)
-    try:
-        report = examine(s.model, s.loss_func, _loader(s), valid_dl=Batches(s.xv, s.yv, 512),
-                         step=partial(_step, s), predict=predict, in_use=_in_use(s),
-                         checks=[check])
+    try: report = _examined(check, s, s.model)
     except Exception as e: return f"{type(e).__name__}: {str(e)[:100]}"
     return bool(report.failed)
 
