@@ -24,6 +24,13 @@ def prose(nb):
     return "\n\n".join(source for _, source, _ in cells(nb, "markdown"))
 
 
+def only(pair, digits):
+    "Of images and labels, those of some digits."
+    import torch
+    keep = torch.isin(pair[1], torch.tensor(digits))
+    return pair[0][keep], pair[1][keep]
+
+
 def built_book(tmp_path_factory):
     "The folder of the book, built from this checkout; or the one that BOOK names, as it is."
     if os.environ.get("BOOK"): return Path(os.environ["BOOK"]).resolve()

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import only
 from mnist_course import sgd
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.lab.experiments import EXPERIMENTS, method
@@ -20,11 +21,6 @@ TWO = [name for name in METHODS if name.startswith("linear_") or name == "relu_l
 def ten():
     full = get_data("full", "standin")
     return some_of(*load_split(full, "training"), 600), some_of(*load_split(full, "testing"), 200)
-
-
-def only(pair, digits):
-    keep = torch.isin(pair[1], torch.tensor(digits))
-    return pair[0][keep], pair[1][keep]
 
 
 def test_the_names_are_the_results():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PROJECT
+from conftest import PROJECT, only
 from mnist_course import resnet, saved, speed
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.models import METHODS, _method, load, make
@@ -23,11 +23,6 @@ SHORT = {"relu_learner": dict(n_epochs=2), "linear_learner": dict(n_epochs=2),
 def ten():
     full = get_data("full", "standin")
     return some_of(*load_split(full, "training"), 140), some_of(*load_split(full, "testing"), 40)
-
-
-def only(pair, digits):
-    keep = torch.isin(pair[1], torch.tensor(digits))
-    return pair[0][keep], pair[1][keep]
 
 
 def bits(model):
