@@ -208,8 +208,9 @@ def _get(names:Annotated[list[str], typer.Argument(metavar="names", help="tiny, 
     "Fetch MNIST, or the stand-in, and say where it is."
     fetch_data(names)
 
+@command()
 @command(data_app, "pack")
-def _pack_data(folder:_Folder):
+def _pack(folder:_Folder):
     "Write MNIST as archives, to share without network."
     print(*pack(folder), sep="\n")
 
@@ -237,11 +238,6 @@ def _describe(data:_Data, as_json:_Json=False):
         for label, n in part["classes"].items(): print(f"  class {label:<4} {n}")
 
 # %% ../nbs/api/cli.ipynb #d2d99828
-@command()
-def _pack(folder:_Folder):
-    "Write MNIST as archives, to share without network."
-    print(*pack(folder), sep="\n")
-
 @command()
 def _course(which:_Which=""):
     "Run the lessons in order and print the results."
