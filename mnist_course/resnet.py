@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from . import checks
 from .learner import LinearDecay, Learner, as_trained, make_dls
 from .pixel_similarity import accuracy
+from .processes import fastai_together, size
 from .trained import Trained
 
 # %% ../nbs/10_resnet.ipynb #aab9fd0e
@@ -165,11 +166,12 @@ def fit_fastai(
     from torchvision.models import resnet18
     checks.rate(lr)
     set_seed(seed)
-    dls = _image_folders(checks.folders(path, "training", "testing"), checks.count(bs, "bs"), grey)
+    path, mine = checks.folders(path, "training", "testing"), -(-checks.count(bs, "bs")//size())
+    dls = _image_folders(path, mine, grey) # of several processes each takes a share of a batch
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
                            metrics=accuracy) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()
-    with learn.no_bar(), learn.no_logging():
+    with learn.no_bar(), learn.no_logging(), fastai_together(learn, seed):
         learn.fit_one_cycle(enough_epochs(len(dls.train_ds), bs), lr)
     loss, valid_loss, right = zip(*learn.recorder.values, strict=True) # a row for each epoch
     return Trained(learn, list(right), len(dls.valid_ds), list(loss), list(valid_loss))
