@@ -8,7 +8,7 @@ __all__ = ['PATIENCE', 'rank', 'size', 'is_first', 'started', 'ProcessError', 'E
            'own_seed', 'Spread', 'callbacks', 'fastai_together', 'speaks', 'mark_streams']
 
 # %% ../nbs/api/processes.ipynb #3d7a15a4
-import copy, io, os, sys
+import copy, io, os, re, sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -75,7 +75,9 @@ def _join(r, n): # the store that all can reach, once all are there
                            ".") from e
     vars(_team).update(rank=r, size=n, store=store, joined=_team.joined + 1)
 
-def _brief(error): return str(error).strip().splitlines()[0][:160] if str(error).strip() else "?"
+def _brief(error): # its first line, without a place in PyTorch's sources and without a guess
+    line = (str(error).strip().splitlines() or ["?"])[0]
+    return re.sub(r"^\[\S+:\d+\] |\. This is typically .*", "", line)[:160]
 
 # %% ../nbs/api/processes.ipynb #3dc723d2
 def _is_echo(error): # of a collective that broke off, or waited too long
@@ -311,7 +313,7 @@ class _Marked(io.TextIOBase):
 
     def write(self, text):
         *lines, self.rest = (self.rest + text).split("\n")
-        if lines: self.stream.write("".join(f"{self.mark}{line}\n" for line in lines))
+        self.stream.write("".join(f"{self.mark}{line}\n" for line in lines if line.strip()))
         self.stream.flush()
         return len(text)
 

@@ -108,6 +108,7 @@ def task_trouble(folder, kind, *words):
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
         if kind == "fails" and RANK == 1: raise OSError(5, "Input/output error", "images")
         if kind == "hangs" and RANK == 1: time.sleep(600)
+        if kind == "killed" and RANK == 1: os.kill(os.getpid(), signal.SIGKILL)
         if kind == "nan" and RANK == 1: learn.model[0].weight.data.fill_(float("nan"))
     KeepPlace.after_batch = after_batch
     if kind == "data" and RANK == 1: os.environ["MNIST_COURSE_DATA"] = "elsewhere"

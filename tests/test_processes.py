@@ -5,9 +5,10 @@ by the system. Nothing is timed, and a launch may take five minutes, as on a ver
 """
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -152,6 +153,13 @@ def test_trouble_in_one_ends_all_with_one_sentence(kind, tmp_path):
     assert not any("Traceback" in line for line in ours)
 
 
+def test_a_process_that_is_killed_is_named_by_the_launcher(tmp_path):
+    done = child(2, "trouble", tmp_path, "killed", "mlp", "--epochs", "3")
+    assert done.returncode and not done.stdout and "SIGKILL" in done.stderr
+    assert len(sentences(done)) <= 1 # the launcher may end the other before it has noticed
+    assert all("Another process has gone without a word" in line for line in sentences(done))
+
+
 def test_a_full_disk_on_one_ends_all_with_one_sentence(tmp_path):
     "No file of the process that writes may grow, as on a full disk or with a quota."
     done = child(2, "trouble", tmp_path, "disk", "mlp", "--epochs", "3", "--checkpoint",
@@ -209,3 +217,61 @@ def test_python_m(module):
     done = subprocess.run([sys.executable, "-m", module, "methods"], cwd=PROJECT, env=ENV,
                           capture_output=True, text=True, timeout=300)
     assert done.returncode == 0 and "resnet18" in done.stdout, done.stderr
+
+
+EXAMPLES = PROJECT/"book"/"examples"
+PAGE = PROJECT/"book"/"many_machines.md"
+
+
+def flags(words):
+    "Of a command line, what comes after the module's name is what `train` knows."
+    from typer.main import get_command
+    from mnist_course import cli
+    train = get_command(cli.app).commands["train"]
+    known = {flag for param in train.params for flag in param.opts}
+    assert words[0] == "train" and {w for w in words if w.startswith("-")} <= known, words
+    from mnist_course import models
+    assert words[1] in models._SPREADS
+
+
+def test_the_slurm_example():
+    file = EXAMPLES/"slurm.sh"
+    assert file.read_text("utf-8") in PAGE.read_text("utf-8")
+    done = subprocess.run(["bash", "-n", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = file.read_text("utf-8").split("\n")
+    assert lines[0] == "#!/bin/bash"
+    asked = dict(re.findall(r"^#SBATCH --([\w-]+)=(\S+)", "\n".join(lines), re.M))
+    assert asked["ntasks-per-node"] == "1"                 # torchrun starts the rest
+    command = shlex.split("\n".join(lines).split("srun ")[1].replace("\\\n", " "))
+    from torch.distributed.run import get_args_parser
+    args = get_args_parser().parse_args(command[1:])       # refuses a flag that it does not know
+    assert command[0] == "torchrun" and args.module and args.training_script == "mnist_course"
+    assert args.nproc_per_node == asked["gpus-per-node"] and args.rdzv_backend == "c10d"
+    flags(args.training_script_args)
+
+
+def test_the_kubernetes_example():
+    text = (EXAMPLES/"pytorchjob.yaml").read_text("utf-8")
+    assert text in PAGE.read_text("utf-8")
+    job = yaml.safe_load(text)
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "PyTorchJob")
+    replicas = job["spec"]["pytorchReplicaSpecs"]
+    assert set(replicas) == {"Master", "Worker"} and replicas["Master"]["replicas"] == 1
+    for one in replicas.values():
+        assert one["restartPolicy"] == "OnFailure"
+        pod = one["template"]["spec"]
+        container, = pod["containers"]
+        assert container["name"] == "pytorch" and container["command"][:3] == ["python", "-m",
+                                                                               "mnist_course"]
+        flags(container["command"][3:] + container["args"])
+        mounted = {mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {volume["name"] for volume in pod["volumes"]}
+        assert all(isinstance(value["value"], str) for value in container["env"])
+
+
+def test_the_page_says_what_is():
+    text = PAGE.read_text("utf-8")
+    from mnist_course import models, processes
+    assert all(f"`{name}`" in text for name in models._SPREADS)
+    assert f"say `Another process has not answered for {processes.PATIENCE:g} s`" in text
