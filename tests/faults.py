@@ -1057,7 +1057,7 @@ def undisturbed(place):
     return known
 
 
-@kind("one of three is killed while they train", "several processes", 20)
+@kind("one of three is killed while they train", "several processes", 12)
 def kill_one(place, rng, n):
     known = undisturbed(place)
     for _ in range(n):
@@ -1074,7 +1074,7 @@ def kill_one(place, rng, n):
         yield worst(place, *left, one, *again, meet(partial(as_known, place, known)))
 
 
-@kind("one of three fails, or has no room", "several processes", 20)
+@kind("one of three fails, or has no room", "several processes", 12)
 def fail_one(place, rng, n):
     known = undisturbed(place)
     for i in range(n):
