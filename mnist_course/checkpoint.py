@@ -95,9 +95,7 @@ def _after_step(self:Checkpoint, write)->None: # `write()` keeps the state; call
     stop = processes.any_of(self.stop) # of several processes, all stop after the same step
     if not stop and time.monotonic() - self.last < EVERY: return
     write()
-    if not stop: return
-    processes.exchange("written") # nobody ends before that
-    raise KeyboardInterrupt
+    if stop and processes.any_of(stop): raise KeyboardInterrupt # once all are here
 
 def _restore(self:Checkpoint, model, opt): # the rest of what was kept, and the place
     tensors, place = self.found

@@ -139,6 +139,7 @@ def any_of(
     dist.all_reduce(said)
     return said.item() > 0
 
+# %% ../nbs/api/processes.ipynb #pr0e0001
 def from_first(
     job:Callable, # without arguments
 )->object:        # what it gives
@@ -286,6 +287,7 @@ def _broadcast(self, idxs, src): # as in DistributedDL, but for gloo as well
     dist.broadcast(idxs, src)
     return idxs.tolist()
 
+# %% ../nbs/api/processes.ipynb #pr0e0002
 @contextmanager
 def fastai_together(
     learn,      # fastai's Learner

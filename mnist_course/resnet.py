@@ -146,7 +146,8 @@ def resnet18(
 # %% ../nbs/10_resnet.ipynb #e5c81ef3
 def _image_folders(path, bs, grey): # fastai's batches of images, from files
     from fastai.vision.data import ImageDataLoaders, PILImage, PILImageBW
-    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=bs,
+    share = -(-bs//size()) # of a batch, rounded up, for each of several processes
+    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=share,
                                         img_cls=PILImageBW if grey else PILImage)
 
 # %% ../nbs/10_resnet.ipynb #dd0eb1f4
@@ -166,8 +167,7 @@ def fit_fastai(
     from torchvision.models import resnet18
     checks.rate(lr)
     set_seed(seed)
-    path, mine = checks.folders(path, "training", "testing"), -(-checks.count(bs, "bs")//size())
-    dls = _image_folders(path, mine, grey) # of several processes each takes a share of a batch
+    dls = _image_folders(checks.folders(path, "training", "testing"), checks.count(bs, "bs"), grey)
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
                            metrics=accuracy) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()

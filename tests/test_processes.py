@@ -133,14 +133,14 @@ def test_a_checkpoint_of_one_process_goes_on_in_three(spread, tmp_path, monkeypa
 
 TROUBLE = {"fails": "images: Input/output error. See whether there is room",
            "nan": "The loss is nan at step 3 (counted from 0)",
-           "hangs": "Another process has not answered for 5 s",
+           "hangs": "Another process has not answered for 30 s",
            "other": "Rank 1 has another seed than rank 0 (1, not 0): start all with the same words",
            "data": "MNIST_COURSE_DATA"}
 
 
 @pytest.mark.parametrize("kind", TROUBLE)
 def test_trouble_in_one_ends_all_with_one_sentence(kind, tmp_path):
-    wait = {"MNIST_COURSE_WAIT": "5"} if kind == "hangs" else {}
+    wait = {"MNIST_COURSE_WAIT": "30"} if kind == "hangs" else {}
     done = child(2, "trouble", tmp_path, kind, "mlp", "--epochs", "3", "--save", tmp_path/"model",
                  **wait)
     assert done.returncode, done.stdout
