@@ -9,8 +9,8 @@ parser = ConfigParser()
 parser.read(here/"settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 extras = {name: cfg[f"{name}_requirements"].split()
-          for name in ("course", "lab", "onnx", "book", "dev")}
-extras["dev"] += extras["lab"] + extras["onnx"] + extras["book"] # the tests use all of it
+          for name in ("course", "lab", "onnx", "many", "book", "dev")}
+for name in "lab", "onnx", "many", "book": extras["dev"] += extras[name] # the tests use all of it
 newest = int(cfg["max_python"].split(".")[1])
 oldest = int(cfg["min_python"].split(".")[1])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import saved
+from . import processes, saved
 
 # %% ../nbs/api/checkpoint.ipynb #3fae16d1
 class LossWatch:
@@ -71,8 +71,8 @@ class Checkpoint:
     ):
         self.file, self.stop = Path(file), False
         self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
-        self.last, self.found = time.monotonic(), None
-        if self.file.exists(): self.found = self._read()
+        self.last = time.monotonic()
+        self.found = processes.from_first(lambda: self._read() if self.file.exists() else None)
 
     def _read(self):
         tensors, words = saved.read(self.file, "checkpoint")
@@ -85,15 +85,17 @@ class Checkpoint:
 
 # %% ../nbs/api/checkpoint.ipynb #65ed1b04
 def _write(self:Checkpoint, model, opt, place, **more): # whole or not at all
+    if not processes.is_first(): return # it has the same
     parts = {"model": model.state_dict(), "opt": _opt_tensors(opt), "more": more}
     tensors = {f"{kind}.{name}": t for kind, some in parts.items() for name, t in some.items()}
     saved.write(self.file, tensors, {"of": self.about, "place": place}, "checkpoint")
     self.last = time.monotonic()
 
 def _after_step(self:Checkpoint, write)->None: # `write()` keeps the state; called when it is due
-    if not self.stop and time.monotonic() - self.last < EVERY: return
+    stop = processes.any_of(self.stop) # of several processes, all stop after the same step
+    if not stop and time.monotonic() - self.last < EVERY: return
     write()
-    if self.stop: raise KeyboardInterrupt
+    if stop and processes.any_of(stop): raise KeyboardInterrupt # once all are here
 
 def _restore(self:Checkpoint, model, opt): # the rest of what was kept, and the place
     tensors, place = self.found

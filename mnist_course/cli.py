@@ -20,6 +20,7 @@ except KeyboardInterrupt:
     print("mnist_course: stopped, as you asked.", file=sys.stderr)
     raise SystemExit(130) from None
 
+from . import processes
 from .checks import DataError
 
 # %% ../nbs/api/cli.ipynb #cl100003
@@ -424,11 +425,13 @@ def ended(
 )->int:          # its status; 1, 2, 130 and 141 as in `main`
     "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
+    processes.mark_streams()
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
     try: return _flushed(do())
     except mistakes as e: return _complain(e, 2, program)
-    except (LessonError, FloatingPointError) as e: return _complain(e, 1, program)
+    except (LessonError, FloatingPointError, processes.ProcessError) as e:
+        return _complain(e, 1, program)
     except KeyboardInterrupt: # what was begun, and nobody waits for any more, has no last word
         warnings.simplefilter("ignore")
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -444,7 +447,7 @@ def _flushed(status): # what was printed has arrived, or its error comes now
     return int(status) if isinstance(status, int) else 0
 
 def _complain(error, status, program="mnist_course"):
-    print(f"{program}: {error}", file=sys.stderr)
+    if processes.speaks(): print(f"{program}: {error}", file=sys.stderr)
     return status
 
 def _told(error:OSError): # the system's own word: no room, no permission, a read-only disk
@@ -456,3 +459,7 @@ def _silent(status):
     try: sys.stdout.flush()
     except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
+
+# %% ../nbs/api/cli.ipynb #ma1n0003
+if __name__ == "__main__" and "__file__" in globals(): # not in a notebook
+    raise SystemExit(main())

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import checks, conv, learner, numpy_net, optim, python_net
+from . import checks, conv, learner, numpy_net, optim, processes, python_net
 from . import resnet, saved, sgd, speed, ten_digits
 from .checkpoint import Checkpoint, KeepPlace, interruptible
 from .data import as_rows
@@ -113,10 +113,11 @@ def _train(self, images, labels, valid, checkpoint):
         judge = checks.images(valid[0], (28, 28))
         valid = judge, _places(self, checks.labels(valid[1], len(judge)))
     self.data = {"images": len(images), "digest": _data_digest(images, labels)}
+    _must_be_one_training(self)
     self.checkpoint = None if checkpoint is None else _checkpoint(self, checkpoint)
     with interruptible(self.checkpoint) if checkpoint else nullcontext():
         self.trained = self.method.fit(self, (images, _places(self, labels)), valid)
-    if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
+    if checkpoint and processes.is_first(): self.checkpoint.file.unlink(missing_ok=True)
 
 # %% ../nbs/api/models.ipynb #4de3493e
 def _must_go_on(name): # else nothing could be taken up again
@@ -136,6 +137,21 @@ def _data_digest(images, labels): # what it was trained on, in this order
     return made.hexdigest()
 
 Model.fit = _fit
+
+# %% ../nbs/api/models.ipynb #pr0c0002
+_SPREADS = ("linear_learner", "relu_learner", "softmax", "mlp", "resnet18_stock",
+            "resnet18_fastai", "resnet18", "resnet18_long", "small_cnn", "fine_cnn")
+
+def _must_be_one_training(model): # of several processes
+    if processes.size() == 1: return
+    if model.name not in _SPREADS:
+        raise ValueError(f"{model.name} trains in one process: start it without a launcher. Those "
+                         f"that several can share are {', '.join(_SPREADS)}.")
+    processes.must_agree(method=model.name, seed=model.seed, settings=model.settings,
+                         device=model.device, **model.data)
+
+def _callbacks(model): # of our Learner
+    return [*processes.callbacks(), KeepPlace(model.checkpoint)]
 
 # %% ../nbs/api/models.ipynb #m0d00010
 def _predict_proba(self:Model,
@@ -193,7 +209,7 @@ def _fit_with_learner(model, train, valid):
         torch.manual_seed(model.seed)
         net = nn.Linear(784, 1)
     return learner.fit_learner(_two_digits(train), _two_digits(valid), net, seed=model.seed,
-                               callbacks=[KeepPlace(model.checkpoint)], **settings)
+                               callbacks=_callbacks(model), **settings)
 
 _fit_with_learner.recipe = learner.fit_learner
 
@@ -215,13 +231,13 @@ def _fit_ten(recipe): # a recipe of lesson 07 as a method's `fit`
 
 def _fit_linear_ten(model, train, valid):
     torch.manual_seed(model.seed)
-    callbacks = [learner.LinearDecay(), KeepPlace(model.checkpoint)]
+    callbacks = [learner.LinearDecay(), *_callbacks(model)]
     return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed,
                               callbacks=callbacks, **model.settings)
 
 # %% ../nbs/api/models.ipynb #5be62f28
 def _fit_mlp(model, train, valid):
-    return ten_digits.fit_mlp(train, valid, model.seed, callbacks=[KeepPlace(model.checkpoint)],
+    return ten_digits.fit_mlp(train, valid, model.seed, callbacks=_callbacks(model),
                               **model.settings)
 
 _fit_mlp.recipe = ten_digits.fit_mlp

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from . import checks
 from .learner import LinearDecay, Learner, as_trained, make_dls
 from .pixel_similarity import accuracy
+from .processes import fastai_together, size
 from .trained import Trained
 
 # %% ../nbs/10_resnet.ipynb #aab9fd0e
@@ -145,7 +146,8 @@ def resnet18(
 # %% ../nbs/10_resnet.ipynb #e5c81ef3
 def _image_folders(path, bs, grey): # fastai's batches of images, from files
     from fastai.vision.data import ImageDataLoaders, PILImage, PILImageBW
-    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=bs,
+    share = -(-bs//size()) # of a batch, rounded up, for each of several processes
+    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=share,
                                         img_cls=PILImageBW if grey else PILImage)
 
 # %% ../nbs/10_resnet.ipynb #dd0eb1f4
@@ -169,7 +171,7 @@ def fit_fastai(
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
                            metrics=accuracy) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()
-    with learn.no_bar(), learn.no_logging():
+    with learn.no_bar(), learn.no_logging(), fastai_together(learn, seed):
         learn.fit_one_cycle(enough_epochs(len(dls.train_ds), bs), lr)
     loss, valid_loss, right = zip(*learn.recorder.values, strict=True) # a row for each epoch
     return Trained(learn, list(right), len(dls.valid_ds), list(loss), list(valid_loss))

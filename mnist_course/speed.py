@@ -11,13 +11,14 @@ import math, statistics, time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import checks
+from . import checks, processes
 from .checkpoint import Checkpoint, LossWatch, steps
 from .pixel_similarity import accuracy
 from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
@@ -239,12 +240,15 @@ def _optimiser(model, weight_decay):
 # %% ../nbs/12_speed.ipynb #2d43610e
 def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
     device = next(model.parameters()).device
+    xb, yb, part = processes.share(xb, yb) # of several processes; all of it if there is one
     xb, yb = xb.to(device), yb.to(device)
     for group in opt.param_groups: group["lr"] = lr
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         scores = model(normalise_pixels(xb))
     loss = F.cross_entropy(scores.float(), yb, label_smoothing=smoothing)
+    loss = processes.batch_loss(loss, part)
     loss.backward()
+    processes.sum_gradients(model, part)
     opt.step()
     opt.zero_grad()
     return loss.detach()
@@ -276,7 +280,8 @@ def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
     checks.labels(labels, len(images), checks.scores(predict(model, images[:1])).shape[1])
-    if not 1 < checks.count(bs, "bs") <= len(images):
+    processes.must_normalise(checks.count(bs, "bs"))
+    if not 1 < bs <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
 # %% ../nbs/12_speed.ipynb #a1150c61
@@ -352,7 +357,8 @@ def _fit(model, data, valid, **settings): # train, and judge if there is somethi
     model = train(model, *data, **settings)
     if valid is None: return Trained(model)
     images, labels = valid
-    return Trained(model, [accuracy(predict(model, images), labels)], len(labels))
+    scores = processes.in_parts(partial(predict, model), images)
+    return Trained(model, [accuracy(scores, labels)], len(labels))
 
 # %% ../nbs/12_speed.ipynb #18884aec
 def fit_small(

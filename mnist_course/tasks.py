@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import __version__, clinic, fetch, formats, handwriting, models, resnet, sgd
+from . import __version__, clinic, fetch, formats, handwriting, models
+from . import processes, resnet, sgd
 from .data import Batches, as_rows, hold_out, load_split
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
@@ -69,6 +70,7 @@ def _described(images, labels):
             "mean": round(images.float().mean().item(), 2)}
 
 # %% ../nbs/api/tasks.ipynb #079f1dab
+@processes.together()
 def train(
     method:str,        # a key of `models.METHODS`
     data:str="full",   # "tiny", "sample", "full", or a path
@@ -83,15 +85,14 @@ def train(
     model = models.make(method, seed, device, **_epochs(method, epochs))
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
-    fit_on, judge = load_data(data)
-    start = time.perf_counter()
+    (fit_on, judge), start = load_data(data), time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
     seconds = time.perf_counter() - start
-    if save is not None: model.save(save)
+    if save is not None and processes.is_first(): model.save(save)
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
             "saved": save and str(save), "versions": versions()}
-    if report is not None: _write(report, done)
+    if report is not None and processes.is_first(): _write(report, done)
     return done
 
 # %% ../nbs/api/tasks.ipynb #cf89d880
@@ -137,7 +138,7 @@ def evaluate(
     known = torch.isin(labels, model.classes)
     if not bool(known.any()):
         raise ValueError(f"{model.name} knows {model.classes.tolist()}, and none of these occurs.")
-    right = model.predict(images) == labels
+    right = processes.in_parts(model.predict, images) == labels # each read by one process
     n, k = len(labels), int(right.sum())
     each = {c: round(right[labels == c].float().mean().item(), 4) for c in labels.unique().tolist()}
     return {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}

@@ -38,7 +38,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from mnist_course import cli, fetch, models, saved
+import torch.distributed as dist
+from mnist_course import checkpoint, cli, fetch, models, processes, saved
 from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
@@ -998,6 +999,99 @@ def flip_for_command(place, rng, n):
         refused &= said.count("\n") == 1
         yield (GOOD, "") if refused or (status, out, said) == good else ("traceback", said)
     file.unlink()
+
+
+# --- several processes ---
+
+STEPS = 40
+
+
+def one_of_three(r, place, port, before):
+    "What one process does: it trains with the others, and its place is kept after every step."
+    os.environ |= {"RANK": str(r), "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    real, checkpoint.EVERY, processes.PATIENCE, n = checkpoint._after_step, 0, 60, 0
+
+    def after_step(self, write):
+        nonlocal n
+        n += 1
+        before(r, n)
+        real(self, write)
+
+    def train():
+        with processes.together():
+            model = models.make("linear_learner", n_epochs=STEPS)
+            model.fit(*place.parts["train"], checkpoint=place.home/"place")
+            if processes.is_first(): model.save(place.home/"model")
+
+    Checkpoint.after_step = after_step
+    return cli.ended("faults", train, (DataError, ValueError)) in (0, 1, 2)
+
+
+def three(place, before):
+    "Three processes train; how each was met, and what was said of what went wrong."
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) # as torchrun's
+    children = [Child(partial(one_of_three, r, place, store.port, before)) for r in range(3)]
+    met = [child.met(120) for child in children]
+    said = "".join(child.said for child in children)
+    return met, [line for line in said.splitlines() if "faults: " in line], said
+
+
+def nothing(r, n): "No trouble."
+
+
+def as_known(place, known):
+    "Is the model that was saved the one that undisturbed processes get? It is removed."
+    same = held(models.load(place.home/"model")) == known
+    (place.home/"model").unlink()
+    return same
+
+
+def undisturbed(place):
+    "What three processes get that nobody disturbs."
+    place.fresh()
+    met, _, said = three(place, nothing)
+    assert [end for end in met if end and end[0] == GOOD] == met, said
+    known = held(models.load(place.home/"model"))
+    (place.home/"model").unlink()
+    return known
+
+
+@kind("one of three is killed while they train", "several processes", 12)
+def kill_one(place, rng, n):
+    known = undisturbed(place)
+    for _ in range(n):
+        who, when = rng.randrange(3), rng.randrange(1, STEPS)
+
+        def before(r, n, who=who, when=when):
+            if (r, n) == (who, when): os.kill(os.getpid(), signal.SIGKILL)
+
+        met, told_of, said = three(place, before)
+        left = [end for r, end in enumerate(met) if r != who]
+        one = None if len(told_of) == 1 and "has gone without a word" in said else (
+            "traceback", said[:300] or "nothing was said")
+        again = three(place, nothing)[0]
+        yield worst(place, *left, one, *again, meet(partial(as_known, place, known)))
+
+
+@kind("one of three fails, or has no room", "several processes", 12)
+def fail_one(place, rng, n):
+    known = undisturbed(place)
+    for i in range(n):
+        who, when = (0, rng.randrange(3))[i % 2], rng.randrange(1, STEPS)
+
+        def before(r, n, who=who, when=when, full=i % 2 == 0):
+            if (r, n) != (who, when): return
+            if not full: raise DataError("The images are gone: bring them back.")
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+        met, told_of, said = three(place, before)
+        words = "too large" if i % 2 == 0 else "bring them back"
+        one = None if len(told_of) == 1 and words in told_of[0] and f"[rank {who} of 3]" in said \
+            else ("traceback", said[:300] or "nothing was said")
+        again = three(place, nothing)[0]
+        yield worst(place, *met, one, *again, meet(partial(as_known, place, known)))
 
 
 # --- all of it ---

@@ -568,7 +568,7 @@ FORMULAS = {
 # Modules whose names are not for the learner, are called by all that is walked, or are tried in a
 # file of their own.
 ELSEWHERE = {"checks", "lab", "answers", "saved", "checkpoint", "tasks", "patients", "exam",
-             "capstone"}
+             "capstone", "processes"}
 
 
 # --- the tools: files, workbooks, models ---
