@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['DataError', 'count', 'rate', 'number', 'share', 'images', 'labels', 'tensor', 'numbers_or_images', 'two', 'scores',
            'rows', 'rows_and_mean', 'pixels', 'pair', 'rows_and_targets', 'has', 'function', 'file', 'metrics', 'reads',
-           'choice', 'equal_length', 'predictions', 'parameters', 'numbers', 'matrix', 'linear', 'maps', 'device',
-           'float_type', 'label_list', 'folders', 'digits', 'grey_lists', 'row_lists', 'label_array', 'image_array',
-           'score_array', 'row_array', 'array', 'fits']
+           'choice', 'names', 'equal_length', 'predictions', 'parameters', 'numbers', 'matrix', 'linear', 'maps',
+           'device', 'float_type', 'label_list', 'folders', 'digits', 'grey_lists', 'row_lists', 'label_array',
+           'image_array', 'score_array', 'row_array', 'array', 'fits']
 
 # %% ../nbs/api/checks.ipynb #chk00003
 import math
@@ -329,6 +329,21 @@ def choice(
     if not any(x is one or (type(x) is type(one) and x == one) for one in choices):
         raise ValueError(f"There is no {what} {x!r}: choose one of {', '.join(map(str, choices))}.")
     return x
+
+# %% ../nbs/api/checks.ipynb #chknames
+def names(
+    x,          # what classes are called
+    n:int=None, # how many classes there are; not compared if not given
+)->list[str]:   # the same
+    "Different words that can be printed, of at most 100 characters; others are a `ValueError`."
+    if not isinstance(x, (list, tuple)) or (n is not None and len(x) != n):
+        raise ValueError(f"Names are {str(x):.60}: give a list with one for each class.")
+    for name in x:
+        if not (isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()):
+            raise ValueError(f"A class is called {str(name)[:60]!r}: give a word that can be "
+                             "printed, of at most 100 characters.")
+        if list(x).count(name) > 1: raise ValueError(f"Two classes are called {name!r}.")
+    return list(x)
 
 # %% ../nbs/api/checks.ipynb #chk00021f
 def equal_length(

@@ -192,6 +192,14 @@ def command(
         return f
     return register
 
+# %% ../nbs/api/cli.ipynb #pr0gres2
+@app.callback()
+def _everywhere(progress:Annotated[bool|None, typer.Option("--progress/--no-progress",
+        help="bars for long work; on a terminal if neither is said")]=None):
+    if progress is None: return
+    from mnist_course import bars
+    bars.SHOW = progress
+
 # %% ../nbs/api/cli.ipynb #fbc22bad
 _Folder = Annotated[Path, typer.Argument(metavar="folder", help="where to, such as a USB stick")]
 _Which = Annotated[str, typer.Argument(metavar="which", help="start of a lesson's name, as 02")]
@@ -232,10 +240,11 @@ def _describe(data:_Data, as_json:_Json=False):
     found = describe(data)
     if as_json: return _print_json(found)
     for name, part in found.items():
-        if name == "data": continue
+        if name in ("data", "names"): continue
         print(f"{name:9} {part['images']} images of {'x'.join(map(str, part['size']))}, "
               f"mean grey value {part['mean']}")
-        for label, n in part["classes"].items(): print(f"  class {label:<4} {n}")
+        for label, n in part["classes"].items():
+            print(f"  class {label:<4} {n:<7} {found.get('names', {}).get(label, '')}".rstrip())
 
 # %% ../nbs/api/cli.ipynb #d2d99828
 @command()
@@ -310,7 +319,8 @@ def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
     done = evaluate(model, data)
     if as_json: return _print_json(done)
     _print_accuracy(done)
-    for label, right in done["classes"].items(): print(f"  class {label:<4} {right:.2%}")
+    for label, right in done["classes"].items():
+        print(f"  class {label:<4} {right:<7.2%} {done.get('names', {}).get(label, '')}".rstrip())
 
 # %% ../nbs/api/cli.ipynb #00650cb7
 @command()
@@ -327,8 +337,8 @@ def _predict(files:Annotated[list[str], typer.Argument(metavar="files", help="pi
         elif "error" in one: _complain(f"{one['file']}: {one['error']}", 1)
         else:
             shares = sorted(one["probabilities"].items(), key=lambda share: -share[1])
-            print(one["file"], one["class"], *(f"{c}:{p:.4f}" for c, p in shares), sep="\t",
-                  flush=True)
+            print(one["file"], one.get("name", one["class"]),
+                  *(f"{c}:{p:.4f}" for c, p in shares), sep="\t", flush=True)
     return 1 if failed else 0
 
 # %% ../nbs/api/cli.ipynb #44f7d152

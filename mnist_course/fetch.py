@@ -21,9 +21,8 @@ import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from . import checks
+from . import bars, checks
 from .checks import DataError
 
 # %% ../nbs/api/fetch.ipynb #fe000006
@@ -372,7 +371,7 @@ def unpack(
         raise DataError(f"{archive} holds no folder {folder.name}: it is another archive, get "
                         f"the one named {folder.name}.tgz.")
 
-def _progress(items, what): return tqdm(items, desc=what, unit=" files", delay=1, leave=False)
+def _progress(items, what): return bars.bar(what, items, unit=" files", delay=1)
 
 # %% ../nbs/api/fetch.ipynb #fe00003d
 def _from_archives(name:str, folder:Path)->None:
@@ -397,8 +396,8 @@ def download(
 )->None:
     "Fetch a file from the web; a `NotAvailable` says in a few words why it could not be had."
     import pooch, requests, urllib3
-    bar = tqdm(desc=f"download {file.name}", total=1, # until the server says how long it is
-               unit="B", unit_scale=True, delay=1, leave=False)
+    bar = bars.bar(f"download {file.name}", total=1, # until the server says how long it is
+                   unit="B", unit_scale=True, delay=1)
     get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE,
                                headers={"Accept-Encoding": "identity"}) # as it is on the server
     try:
@@ -455,10 +454,11 @@ def write_images(
     folder:Path,   # to be filled: one folder for each digit
     images:Tensor, # uint8, (n, h, w)
     labels:Tensor, # digits, int64, (n,)
+    c:int=10,      # how many classes there are
 )->None:
     "Write images as PNG files, named by their place in the order."
     folder, images = checks.file(folder, "folder"), checks.images(images)
-    labels = checks.labels(labels, images, 10)
+    labels = checks.labels(labels, images, c)
     for digit in labels.unique().tolist(): (folder/str(digit)).mkdir(parents=True, exist_ok=True)
     pairs = enumerate(zip(images.numpy(), labels.tolist(), strict=True))
     for i, (pixels, label) in _progress(list(pairs), f"write {folder.name}"):

@@ -60,7 +60,10 @@ def describe(
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
         parts = {name: formats.read(Path(data), name) for name in names}
-    return {"data": str(data), **{name: _described(*pair) for name, pair in parts.items()}}
+    names = {"names": _names(data)} if _names(data) else {}
+    return {"data": str(data), **names, **{name: _described(*pair) for name, pair in parts.items()}}
+
+def _names(data): return {} if data in _OWN else formats.label_names(Path(data)) # label -> name
 
 def _described(images, labels):
     counts = {} if labels is None else dict(zip(*(
@@ -83,9 +86,9 @@ def train(
     model = models.make(method, seed, device, **_epochs(method, epochs))
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
-    fit_on, judge = load_data(data)
+    (fit_on, judge), names = load_data(data), _names(data)
     start = time.perf_counter()
-    model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
+    model.fit(*fit_on, valid=judge, checkpoint=checkpoint, names=names)
     seconds = time.perf_counter() - start
     if save is not None: model.save(save)
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
@@ -140,7 +143,9 @@ def evaluate(
     right = model.predict(images) == labels
     n, k = len(labels), int(right.sum())
     each = {c: round(right[labels == c].float().mean().item(), 4) for c in labels.unique().tolist()}
-    return {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}
+    done = {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}
+    return done | ({"names": {c: model.named(c) for c in each if c in model.classes}}
+                   if model.names else {})
 
 def _wilson(k, n, z=1.96): # of k hits in n, at 95%
     p, spread = (k + z*z/2)/(n + z*z), z*(k*(n - k)/n + z*z/4)**.5/(n + z*z)
@@ -170,7 +175,7 @@ def _prepared(picture): # uint8, (28, 28)
 def predict(
     model,          # of `models`, trained; or the path of a saved one
     files:Iterable, # as for `pictures`
-)->Iterator[dict]:  # file, class and probabilities; or file and error
+)->Iterator[dict]:  # file, class, its name if it has one, and probabilities; or file and error
     "What a model reads in pictures of any size."
     if not isinstance(model, models.Model): model = models.load(model)
     for name, picture in pictures(files):
@@ -179,9 +184,11 @@ def predict(
             yield {"file": name, "error": str(e)}
             continue
         p = model.predict_proba(image[None])[0]
-        each = zip(map(str, model.classes.tolist()), p.tolist(), strict=True)
+        each = zip(map(model.named, model.classes.tolist()), p.tolist(), strict=True)
         shares = {name: round(x, 4) for name, x in each}
-        yield {"file": name, "class": model.classes[p.argmax()].item(), "probabilities": shares}
+        best = model.classes[p.argmax()].item()
+        called = {"name": model.named(best)} if model.names else {}
+        yield {"file": name, "class": best, **called, "probabilities": shares}
 
 # %% ../nbs/api/tasks.ipynb #c12c3c6c
 def submit(
