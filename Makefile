@@ -32,6 +32,7 @@ test-notebooks: $(READY) ## run the notebooks' own tests
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
@@ -102,4 +103,4 @@ test-book: $(READY) ## test the book in a browser (needs Chromium and npm; CHROM
 	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data
-	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
