@@ -13,6 +13,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,10 @@ from . import bars, saved
 # %% ../nbs/api/checkpoint.ipynb #3fae16d1
 class LossWatch:
     "Looks at the loss of each step; a `FloatingPointError` names the first that is no number."
-    def __init__(self): self.losses, self.rates, self.n = [], [], 0
+    def __init__(self):
+        self.losses:list[Tensor] = []
+        self.rates:list[float] = []
+        self.n = 0
 
     def see(self,
         loss:Tensor, # of one step
@@ -66,13 +70,18 @@ EVERY = 60. # seconds between two checkpoints, at least
 
 class Checkpoint:
     "Where a training stands, in one file; it goes on from there if the file is already there."
+    write:Callable[..., None]       # the methods are given in the cell that follows
+    after_step:Callable[..., None]
+    restore:Callable[..., tuple[dict, dict]]
+
     def __init__(self,
         file:Path,  # written again and again; removed by `finished`
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
         self.file, self.stop = Path(file), False
         self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
-        self.last, self.found = time.monotonic(), None
+        self.last = time.monotonic()
+        self.found:Any = None # tensors and place, if the file is there
         if self.file.exists(): self.found = self._read()
 
     def _read(self):
@@ -98,7 +107,7 @@ def _after_step(self:Checkpoint, write)->None: # `write()` keeps the state; call
 
 def _restore(self:Checkpoint, model, opt): # the rest of what was kept, and the place
     tensors, place = self.found
-    kinds = {"model": {}, "opt": {}, "more": {}}
+    kinds:dict[str, dict] = {"model": {}, "opt": {}, "more": {}}
     for name, t in tensors.items(): kinds[name.partition(".")[0]][name.partition(".")[2]] = t
     with torch.no_grad():
         for name, own in model.state_dict().items(): own.copy_(kinds["model"][name])
@@ -125,7 +134,7 @@ def interruptible(
 
 # %% ../nbs/api/checkpoint.ipynb #0a6cdb10
 def steps(
-    checkpoint:Checkpoint, # None for none
+    checkpoint:Checkpoint|None, # none to keep nothing
     batches:Iterable,      # drawn in the same way each time
     model:nn.Module,       # that is trained in the loop
     opt,                   # its optimiser
@@ -145,8 +154,13 @@ def steps(
 # %% ../nbs/api/checkpoint.ipynb #38975bd9
 class KeepPlace:
     "A callback of our Learner: writes checkpoints, and goes on from one; list it last."
+    after_loss:Callable
+    keep:Callable
+    after_batch:Callable
+    after_epoch:Callable
+
     def __init__(self,
-        checkpoint:Checkpoint, # None for none: then only the loss is watched
+        checkpoint:Checkpoint|None, # none: then only the loss is watched
     ): self.checkpoint, self.watch, self.skip = checkpoint, LossWatch(), 0
 
     def before_fit(self, learn):
@@ -178,8 +192,9 @@ def _keep(self:KeepPlace, learn, epoch, batch): # what `Checkpoint.after_step` c
                  step=self.watch.n)
     rates = [rate for schedule in self.schedules(learn) for rate in schedule.rates]
     order = self.order if batch else learn.train_dl.generator.get_state()
-    self.checkpoint.write(learn.model, learn.opt, place, order=order,
-                          rates=torch.tensor(rates, dtype=torch.float64))
+    if self.checkpoint is not None:
+        self.checkpoint.write(learn.model, learn.opt, place, order=order,
+                              rates=torch.tensor(rates, dtype=torch.float64))
 
 # %% ../nbs/api/checkpoint.ipynb #2a491f44
 def _after_batch(self:KeepPlace, learn):
@@ -197,13 +212,20 @@ KeepPlace.after_batch, KeepPlace.after_epoch = _after_batch, _after_epoch
 # %% ../nbs/api/checkpoint.ipynb #retrac02
 class Retrace:
     "Goes on with a training that draws its numbers anew: steps once taken are passed over."
+    loss:Callable[..., float]       # the methods are given in the cells that follow
+    step:Callable[..., None]
+    score:Callable[..., float]
+    keep:Callable[..., None]
+
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
         numbers:Callable, # () -> all that a step changes, name -> tensor
         put:Callable,     # takes such tensors, and puts them back
     ):
         self.checkpoint, self.numbers, self.put, self.total = checkpoint, numbers, put, 0
-        self.n, self.taken, self.judged, self.losses, self.scores = 0, None, 0, [], []
+        self.n, self.judged, self.taken = 0, 0, None # type: int, int, int|None
+        self.losses:list[float] = []
+        self.scores:list[float] = []
 
     def passing(self)->bool: # has this step been taken already? At the first, look for the place
         if self.taken is None:
@@ -242,7 +264,8 @@ def _score(self:Retrace, compute)->float: # accuracy after an epoch: as it was, 
 # %% ../nbs/api/checkpoint.ipynb #retrac04
 def _keep_steps(self:Retrace)->None:
     losses = torch.tensor(self.losses, dtype=torch.float64)
-    self.checkpoint.write(SimpleNamespace(state_dict=self.numbers), None,
-                          {"step": self.n, "scores": self.scores}, losses=losses)
+    if self.checkpoint is not None:
+        self.checkpoint.write(SimpleNamespace(state_dict=self.numbers), None,
+                              {"step": self.n, "scores": self.scores}, losses=losses)
 
 Retrace.loss, Retrace.step, Retrace.score, Retrace.keep = _loss, _step, _score, _keep_steps

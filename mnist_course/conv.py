@@ -147,7 +147,7 @@ def forward(self:Conv,
 @patch
 def backward(self:Conv,
     dz:np.ndarray, # gradient of the loss by what `forward` gave, (bs, h_out, w_out, c_out)
-)->np.ndarray:     # by what it was given, (bs, h, w, c_in); None for the first layer
+)->np.ndarray|None: # by what it was given, (bs, h, w, c_in); None for the first layer
     "Leaves the gradient of the weights in `dw`."
     self.dw = (self.rows.T @ dz.reshape(-1, dz.shape[3])).reshape(self.w.shape)
     if self.is_first: return None

@@ -15,6 +15,7 @@ import warnings, zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 import numpy as np
 import torch
@@ -83,7 +84,7 @@ def file_number(
 
 def _digit_folders(path:Path)->dict:
     "part -> digit -> folder, for the folders of `path` that hold one folder for each digit."
-    found = {}
+    found:dict[str, dict[int, Path]] = {}
     for folder in sorted(path.glob("*/[0-9]")):
         if folder.is_dir(): found.setdefault(folder.parent.name, {})[int(folder.name)] = folder
     if not found:
@@ -336,7 +337,8 @@ def _members(tar:tarfile.TarFile, archive:Path, top:str)->Iterator[tuple[Path, b
         if member.size > LARGEST_FILE:
             raise DataError(f"{archive} holds {name} of {member.size:,} bytes, far too large for "
                             "MNIST: do not use it, get the archive again.")
-        yield Path(name), tar.extractfile(member).read()
+        file = tar.extractfile(member)
+        if file is not None: yield Path(name), file.read() # as it is, of a regular file
 
 # %% ../nbs/api/fetch.ipynb #fe000036
 def _read_archive(archive:Path, top:str)->Iterator[tuple[Path, bytes]]:
@@ -344,7 +346,7 @@ def _read_archive(archive:Path, top:str)->Iterator[tuple[Path, bytes]]:
     try:
         with gzip.open(archive) as packed:
             stream = _Limited(packed, MOST_BYTES, archive)
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
                 yield from _members(tar, archive, top)
             while stream.read(1 << 20): pass # to the end, where the checksum is
     except DataError: raise
@@ -477,7 +479,7 @@ def _from_full(name:str, folder:Path)->None:
 def draw_threes_and_sevens(
     full:Path,         # a folder like the full set's
     folder:Path,       # to be made
-    counts:dict=None,  # part -> (threes, sevens) to draw; everything if not given
+    counts:dict|None=None,  # part -> (threes, sevens) to draw; everything if not given
 )->None:
     "Make a dataset of threes and sevens in the layout of fastai's MNIST_SAMPLE or MNIST_TINY."
     source = {part: {d: sorted((full/part/str(d)).glob("*.png"), key=file_number) for d in (3, 7)}
@@ -501,7 +503,8 @@ def _draw(
     digits:dict, # digit -> files
     counts:dict, # part -> how many of each digit
 )->dict:         # part -> digit -> files; none in two parts
-    g, chosen = torch.Generator().manual_seed(0), {part: {} for part in counts}
+    g = torch.Generator().manual_seed(0)
+    chosen:dict[str, dict] = {part: {} for part in counts}
     for i, (digit, every) in enumerate(digits.items()):
         mixed = iter([every[j] for j in torch.randperm(len(every), generator=g)])
         for part, n in counts.items(): chosen[part][digit] = [next(mixed) for _ in range(n[i])]
@@ -695,7 +698,7 @@ def _stand_in(name:str, why:str)->Path:
 # %% ../nbs/api/fetch.ipynb #fe000062
 def get_data(
     name:str,        # "tiny" and "sample": threes and sevens; "full": ten digits
-    source:str=None, # "auto", "mnist" or "standin"; MNIST_COURSE_DATA if not given, else "auto"
+    source:str|None=None, # "auto", "mnist", "standin"; MNIST_COURSE_DATA if not given, else "auto"
 )->Path:             # laid out as fastai's MNIST_TINY, MNIST_SAMPLE or MNIST
     "MNIST on this machine, fetched at need; a `DataError` says why if there is none to give."
     if name not in FOLDERS:

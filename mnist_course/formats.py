@@ -34,7 +34,7 @@ def read_csv(
     _in_order(file, header)
     table = _table(file, header)
     _within(file, header, table)
-    column = header.index("label") if labelled else None
+    column = header.index("label") if labelled else -1
     pixels = np.delete(table, column, 1) if labelled else table
     y = torch.from_numpy(table[:, column].astype(np.int64)) if labelled else None
     return torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 28, 28)), y
@@ -188,7 +188,7 @@ def class_names(
 # %% ../nbs/api/formats.ipynb #d663e827
 def read_folder(
     folder:Path, # one folder in it for each class; or images alone, which then have no labels
-    like:Path=None, # another such folder, whose classes are counted; its own if not given
+    like:Path|None=None, # another such folder, whose classes are counted; its own if not given
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "Images of a folder of folders, in the order of the files' numbers; all of one size."
     folder = _must_be_folder(folder)
@@ -235,7 +235,7 @@ _NAMED = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "
 
 def read_npz(
     file:Path,     # NumPy's archive of arrays
-    part:str=None, # "train" or "test", if it holds both
+    part:str|None=None, # "train" or "test", if it holds both
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "The arrays named images and labels, or x and y, or x_train and so on; nothing is executed."
     file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")

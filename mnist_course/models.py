@@ -15,6 +15,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -39,15 +40,22 @@ class Method:
     max_classes:int = 1000  # how many classes it can tell apart; 2 means exactly two
     uses_device:bool = False # does it train where `device` says?
     goes_on:bool = False    # can it be stopped and go on from a checkpoint?
-    parts:Callable = None   # Trained -> its tensors by name, the ones that it computes with
-    empty:Callable = None   # (model) -> Trained of the same shape, to be filled
+    parts:Callable = lambda trained: {} # Trained -> its tensors by name, all that it computes with
+    empty:Callable = Trained # (model) -> Trained of the same shape, to be filled
     pixels:tuple = (0, 255) # what is subtracted from grey values, what they are divided by
     settings:dict = field(default_factory=dict) # of the recipe, unless `make` is given others
+    check_classes:ClassVar[Callable[..., None]] # below
 
     @property
     def recipe(self)->Callable: # whose parameters are the settings
         "The lesson's function that trains."
         return getattr(self.fit, "recipe", self.fit)
+
+def _trains(recipe): # notes with a method's `fit` which lesson's function that is
+    def note(fit):
+        fit.recipe = recipe
+        return fit
+    return note
 
 # %% ../nbs/api/models.ipynb #797bada0
 def _check_classes(self:Method, name:str, classes:Tensor)->None:
@@ -65,17 +73,27 @@ Method.check_classes = _check_classes
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
     "A method of the course in scikit-learn's shape; `make`, below, builds one by its name."
+    fit:Callable[..., "Model"]      # the methods are given in the cells that follow
+    predict:Callable[..., Tensor]
+    predict_proba:Callable[..., Tensor]
+    score:Callable[..., float]
+    save:Callable[..., None]
+    named:Callable[..., str]
+
     def __init__(self,
         name:str,           # a key of `METHODS`
         seed:int=0,         # for everything that is random
-        device:str=None,    # such as "cpu"; where the method decides if not given
+        device:str|None=None,    # such as "cpu"; where the method decides if not given
         **settings,         # handed to the method's training recipe
     ):
         self.name, self.seed, self.device, self.settings = name, seed, device, settings
         self.method = _method(name)
         _check_settings(name, self.method, settings)
-        self.classes, self.trained, self.data, self.checkpoint = None, None, None, None
-        self.names = None # what the classes are called, if anybody has said so
+        self.classes:Any = None # after `fit`: the labels, a tensor (c,); what they are called
+        self.names:list[str]|None = None
+        self.trained:Any = None # after `fit`: a `Trained`
+        self.data:Any = None    # after `fit`: how many images it was trained on, and their digest
+        self.checkpoint:Checkpoint|None = None
 
     def __repr__(self):
         with_settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
@@ -200,6 +218,7 @@ def _two_digits(pair): # images and places -> rows and targets, as lessons 02 to
     images, places = pair
     return sgd.rows_and_targets(images, places, 0)
 
+@_trains(learner.fit_learner)
 def _fit_with_learner(model, train, valid):
     settings = dict(model.settings)
     if n_hidden := settings.pop("n_hidden", 0):
@@ -209,8 +228,6 @@ def _fit_with_learner(model, train, valid):
         net = nn.Linear(784, 1)
     return learner.fit_learner(_two_digits(train), _two_digits(valid), net, seed=model.seed,
                                callbacks=[KeepPlace(model.checkpoint)], **settings)
-
-_fit_with_learner.recipe = learner.fit_learner
 
 # %% ../nbs/api/models.ipynb #byhand02
 class _ByHand(nn.Module): # lesson 02's model: a function of two tensors
@@ -229,6 +246,7 @@ def _learn_two(model, net, train, valid, g, s): # as lessons 02 and 03 do, by a 
     return learner.as_trained(learn.fit(s["n_epochs"]))
 
 # %% ../nbs/api/models.ipynb #byhand03
+@_trains(sgd.fit_linear)
 def _fit_by_hand(model, train, valid):
     s, g = _settings_of(model.method) | model.settings, torch.Generator().manual_seed(model.seed)
     net = _ByHand(sgd.init_params((784, 1), s["std"], g), sgd.init_params(1, s["std"], g))
@@ -237,14 +255,11 @@ def _fit_by_hand(model, train, valid):
     done.model, done.params = (lambda rows: sgd.linear(rows, w, b)), (w, b)
     return done
 
-_fit_by_hand.recipe = sgd.fit_linear
-
+@_trains(optim.fit_basic_optim)
 def _fit_basic_optim(model, train, valid):
     s, g = _settings_of(model.method) | model.settings, torch.Generator().manual_seed(model.seed)
     torch.manual_seed(model.seed)
     return _learn_two(model, nn.Linear(784, 1), train, valid, g, s)
-
-_fit_basic_optim.recipe = optim.fit_basic_optim
 
 # %% ../nbs/api/models.ipynb #m0d00016
 @torch.no_grad()
@@ -259,20 +274,18 @@ def _ask_rows(model, images): # ten scores from rows of 784
 # %% ../nbs/api/models.ipynb #m0d00018
 def _n_out(model): return max(10, len(model.classes)) # outputs: ten, and more if need be
 
+@_trains(ten_digits.fit_ten)
 def _fit_linear_ten(model, train, valid):
     torch.manual_seed(model.seed)
     callbacks = [learner.LinearDecay(), KeepPlace(model.checkpoint)]
     return ten_digits.fit_ten(train, valid, nn.Linear(784, _n_out(model)), seed=model.seed,
                               callbacks=callbacks, n_out=_n_out(model), **model.settings)
 
-_fit_linear_ten.recipe = ten_digits.fit_ten
-
 # %% ../nbs/api/models.ipynb #5be62f28
+@_trains(ten_digits.fit_mlp)
 def _fit_mlp(model, train, valid):
     return ten_digits.fit_mlp(train, valid, model.seed, callbacks=[KeepPlace(model.checkpoint)],
                               n_out=_n_out(model), **model.settings)
-
-_fit_mlp.recipe = ten_digits.fit_mlp
 
 # %% ../nbs/api/models.ipynb #kept0002
 class _Kept: # goes before a network's own class; `way` is a `Retrace`
@@ -332,19 +345,18 @@ def _plain(done): # trained: the network is again what the lesson makes
     for name in "way", "opt": vars(net).pop(name, None)
     return done
 
+@_trains(python_net.fit_few)
 def _fit_lists(model, train, valid):
     settings = {"network": python_net.Network, **model.settings}
     settings["network"] = _kept(settings["network"], _KeptLists, model)
     return _plain(python_net.fit_few(train, valid, model.seed, n_out=_n_out(model), **settings))
 
-_fit_lists.recipe = python_net.fit_few
-
 def _fit_arrays(recipe, kind=numpy_net.MLP, how=_KeptArrays): # of lesson 08 or 09
+    @_trains(recipe)
     def fit(model, train, valid):
         pairs = [p if p is None else (p[0].numpy(), p[1].numpy()) for p in (train, valid)]
         return _plain(recipe(*pairs, model.seed, n_out=_n_out(model),
                              kind=_kept(kind, how, model), **model.settings))
-    fit.recipe = recipe
     return fit
 
 # %% ../nbs/api/models.ipynb #m0d00019
@@ -361,10 +373,10 @@ def _ask_maps(model, images):
 
 # %% ../nbs/api/models.ipynb #m0d00021
 def _fit_images(recipe): # a recipe of lesson 12 as a method's `fit`
+    @_trains(recipe)
     def fit(model, train, valid):
         return recipe(train, valid, model.seed, device=model.device, checkpoint=model.checkpoint,
                       n_out=_n_out(model), **model.settings)
-    fit.recipe = recipe
     return fit
 
 def _ask_images(model, images):
@@ -381,6 +393,7 @@ def _watched(): # for fastai's Learner: how far it is, and whether its loss is a
     return [Watched()]
 
 # %% ../nbs/api/models.ipynb #m0d00023
+@_trains(resnet.fit_fastai)
 def _fit_folder(model, train, valid):
     judge, c = valid or tuple(part[:64] for part in train), len(model.classes)
     first = 0 if c <= 10 else 1000 # fastai sorts names as words: all must be of one length
@@ -392,8 +405,6 @@ def _fit_folder(model, train, valid):
         done = resnet.fit_fastai(Path(tmp), model.seed, folder=Path(tmp), callbacks=_watched(),
                                  **model.settings)
         return done if valid else Trained(done.model)
-
-_fit_folder.recipe = resnet.fit_fastai
 
 @torch.no_grad()
 def _ask_fastai(model, images):
@@ -414,7 +425,7 @@ def _linear_or_relu(model):
     n_hidden = model.settings.get("n_hidden", 0)
     return relu_net(784, n_hidden, 1) if n_hidden else nn.Linear(784, 1)
 
-_MODULE = {"linear": dict(parts=_module_parts, goes_on=True,
+_MODULE:dict[str, dict[str, Any]] = {"linear": dict(parts=_module_parts, goes_on=True,
                           empty=_module(lambda m: nn.Linear(784, 1))),
            "learner": dict(parts=_module_parts, empty=_module(_linear_or_relu), goes_on=True),
            "ten": dict(parts=_module_parts, goes_on=True,
@@ -423,7 +434,7 @@ _MODULE = {"linear": dict(parts=_module_parts, goes_on=True,
                        empty=_module(lambda m: relu_net(784, 128, _n_out(m))))}
 
 # %% ../nbs/api/models.ipynb #0080eacb
-_NORMALISED = dict(pixels=(resnet.PIXEL_MEAN, resnet.PIXEL_STD), parts=_module_parts,
+_NORMALISED:dict[str, Any] = dict(pixels=(resnet.PIXEL_MEAN, resnet.PIXEL_STD), parts=_module_parts,
                    goes_on=True)
 _MODULE |= {
     "resnet": dict(**_NORMALISED, empty=_module(lambda m: speed.resnet18(1, _n_out(m)))),
@@ -456,7 +467,7 @@ def _empty_means(model):
     means.digits, means.means, means.scale = torch.arange(c), torch.zeros(c, 784), 0.
     return Trained(means)
 
-_PLAIN = {
+_PLAIN:dict[str, dict[str, Any]] = {
     "two": dict(parts=lambda t: dict(zip("wb", t.params, strict=True)), empty=_empty_two,
                 goes_on=True),
     "means": dict(parts=_mean_parts, empty=_empty_means)}
@@ -502,8 +513,8 @@ def _fill(model, parts): # an empty model with the numbers of a trained one
         for name, own in model.method.parts(model.trained).items(): own.copy_(parts[name])
 
 # %% ../nbs/api/models.ipynb #m0d00025
-_TWO = dict(probabilities=_ask_two, max_classes=2)
-_MEANS = dict(max_classes=10**6, **_PLAIN["means"])
+_TWO:dict[str, Any] = dict(probabilities=_ask_two, max_classes=2)
+_MEANS:dict[str, Any] = dict(max_classes=10**6, **_PLAIN["means"])
 _ALL = {
     "nearest_mean_l1": Method("The class whose mean image is nearest by the mean absolute "
         "difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, **_MEANS,
@@ -594,7 +605,7 @@ def _check_settings(name, method, settings): # wrong ones are a `ValueError`, be
 def make(
     name:str,        # a key of `METHODS`
     seed:int=0,      # for everything that is random
-    device:str=None, # such as "cpu"; a GPU if there is one; only for the methods that take it
+    device:str|None=None, # such as "cpu"; a GPU if there is one; only for the methods that take it
     **settings,      # of the method's training recipe, in place of its own
 )->Model:
     "A fresh, untrained model; a name or device that cannot be had is a `ValueError`."
@@ -626,7 +637,7 @@ Model.save = _save
 # %% ../nbs/api/models.ipynb #19c3db94
 def load(
     path,            # from `save`
-    device:str=None, # such as "cpu", for the methods that take one
+    device:str|None=None, # such as "cpu", for the methods that take one
 )->Model:            # ready to predict
     "A model as it was saved, bit for bit; a `SavedError` if the file is not one we know."
     parts, about = saved.read(Path(path))

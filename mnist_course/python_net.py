@@ -144,7 +144,7 @@ def log_sum_exp(
 
 # %% ../nbs/07_backprop_python.ipynb #0965c26e
 def check_sizes(
-    sizes:tuple, # numbers of inputs, of neurons in each layer, of outputs
+    sizes:Iterable[int], # numbers of inputs, of neurons in each layer, of outputs
 )->tuple[int, ...]: # the same
     "A `ValueError` if no network has these sizes."
     sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)

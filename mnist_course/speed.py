@@ -186,7 +186,7 @@ def affine(
     n, h, w = images.shape
     for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
-    places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
+    places = F.affine_grid(maps, [n, 1, h, w], align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
 
 # %% ../nbs/12_speed.ipynb #176e776a
@@ -364,7 +364,7 @@ def fit_small(
     train = checks.pair(train, (28, 28), n_out)
     valid = checks.pair(valid, (28, 28), n_out, optional=True)
     torch.manual_seed(seed)
-    settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
+    settings:dict = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
     settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
     return _fit(small_net(n_out=n_out, fine=fine), train, valid, seed=seed, device=device,
                 checkpoint=checkpoint, **settings)
@@ -382,7 +382,7 @@ def fit_resnet(
     "Train ResNet18 on grey images, with settings chosen on images held out of training."
     train, valid = checks.pair(train, c=n_out), checks.pair(valid, c=n_out, optional=True)
     torch.manual_seed(seed)
-    if checks.count(epochs, "epochs") == 1: settings = dict(bs=64, lr=.05, augment=shift)
+    if checks.count(epochs, "epochs") == 1: settings:dict = dict(bs=64, lr=.05, augment=shift)
     else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
     settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
     return _fit(resnet18(1, n_out), train, valid, seed=seed, device=device, checkpoint=checkpoint,

@@ -24,20 +24,21 @@ from .data import Batches, as_rows, hold_out, load_split
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
 
 def load_data(
-    data:str="full", # "tiny", "sample", "full", or a path
+    data:str|os.PathLike="full", # "tiny", "sample", "full", or a path
 )->tuple[tuple, tuple]: # images and labels to learn from; the same to judge by
     "Both parts, the second held out if there is none; a `ValueError` without labels."
     if data in _OWN:
         folder = fetch.get_data(data)
-        return tuple(load_split(folder, part) for part in _OWN[data])
+        one, other = (load_split(folder, part) for part in _OWN[data])
+        return one, other
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
 def labelled(
-    data:str, # a path
-    part:str, # "train" or "test"
+    data:str|os.PathLike, # a path
+    part:str,             # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
     images, labels = formats.read(Path(data), part)
@@ -60,8 +61,9 @@ def describe(
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
         parts = {name: formats.read(Path(data), name) for name in names}
-    names = {"names": _names(data)} if _names(data) else {}
-    return {"data": str(data), **names, **{name: _described(*pair) for name, pair in parts.items()}}
+    called = {"names": _names(data)} if _names(data) else {}
+    return {"data": str(data), **called,
+            **{name: _described(*pair) for name, pair in parts.items()}}
 
 def _names(data): return {} if data in _OWN else formats.label_names(Path(data)) # label -> name
 
@@ -76,11 +78,11 @@ def train(
     method:str,        # a key of `models.METHODS`
     data:str="full",   # "tiny", "sample", "full", or a path
     seed:int=0,        # for everything that is random
-    epochs:int=None,   # times through the images; the method's own number if not given
-    device:str=None,   # such as "cpu"; only for the methods that take one
-    save:Path=None,    # where the model goes; not kept if not given
-    checkpoint:Path=None, # where the training stands, to go on from after an interruption
-    report:Path=None,  # where the result goes, as JSON; not kept if not given
+    epochs:int|None=None,   # times through the images; the method's own number if not given
+    device:str|None=None,   # such as "cpu"; only for the methods that take one
+    save:Path|None=None,    # where the model goes; not kept if not given
+    checkpoint:Path|None=None, # where the training stands, to go on from after an interruption
+    report:Path|None=None,  # where the result goes, as JSON; not kept if not given
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))

@@ -74,7 +74,7 @@ def _with_rows(data, c): # images and labels -> rows (n, h·w) and labels; None 
 # %% ../nbs/06_ten_digits.ipynb #690677aa
 def fit_ten(
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
-    valid:tuple[Tensor, Tensor], # the same, to judge by; None not to judge
+    valid:tuple[Tensor, Tensor]|None, # the same, to judge by; None not to judge
     model:nn.Module, # rows (bs, h·w) -> scores (bs, n_out)
     n_epochs:int=10, # times through the training images
     lr:float=.2,     # learning rate at the start
