@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # The tests that read the course's images, by themselves or through what they try: what these say on
 # MNIST and on the stand-in may differ; what the others say cannot.
 DATA_TESTS := $(shell grep -lE 'get_data|load_split|load_data|source_of|patients|capstone' tests/test_*.py)
-SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
+SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml MANIFEST.in README.md
 
 .DEFAULT_GOAL := help
 .PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults exercises readme book slides weights test-book clean
