@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 # The tests that read the course's images, by themselves or through what they try: what these say on
 # MNIST and on the stand-in may differ; what the others say cannot.
 DATA_TESTS := $(shell grep -lE 'get_data|load_split|load_data|source_of|patients|capstone' tests/test_*.py)
-SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
+SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml MANIFEST.in README.md
 
 .DEFAULT_GOAL := help
 .PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults exercises readme book slides weights test-book clean
@@ -40,6 +40,7 @@ test-tools: $(READY) ## of these, those of the tools and the laboratory
 
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-data: $(READY) ## of these, the tests that read the course's images
@@ -113,4 +114,4 @@ test-book: $(READY) ## test the book in a browser (needs Chromium and npm; CHROM
 	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data
-	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -157,7 +157,7 @@ def fit_fastai(
     bs:int=64,        # images in a batch
     lr:float=.1,      # the highest learning rate
     grey:bool=False,  # one channel instead of three equal ones
-    folder:Path=None, # where fastai may keep files; beside the data if not given
+    folder:Path=None, callbacks:Iterable=(), # for fastai: where it keeps files; callbacks
 )->Trained:           # its model is fastai's Learner
     "ResNet18 through fastai, one epoch of MNIST; as it stands, phase 4 of write-up A."
     from fastai.callback import progress, schedule  # noqa: F401  (bring no_bar, fit_one_cycle)
@@ -169,7 +169,7 @@ def fit_fastai(
     set_seed(seed)
     dls = _image_folders(checks.folders(path, "training", "testing"), checks.count(bs, "bs"), grey)
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
-                           metrics=accuracy) # its loss is CrossEntropyLossFlat
+                           metrics=accuracy, cbs=list(callbacks)) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()
     with learn.no_bar(), learn.no_logging(), fastai_together(learn, seed):
         learn.fit_one_cycle(enough_epochs(len(dls.train_ds), bs), lr)

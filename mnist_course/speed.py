@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import checks, processes
+from . import bars, checks, processes
 from .checkpoint import Checkpoint, LossWatch, steps
 from .pixel_similarity import accuracy
 from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
@@ -192,7 +192,7 @@ def affine(
     n, h, w = images.shape
     for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
-    places = F.affine_grid(maps.to(images.device), (n, 1, h, w), align_corners=False)
+    places = F.affine_grid(maps.to(images.device), [n, 1, h, w], align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
 
 # %% ../nbs/12_speed.ipynb #176e776a
@@ -289,6 +289,7 @@ def _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothi
     opt, watch = _optimiser(model, weight_decay), LossWatch()
     dtype = dtype or fast_dtype(next(model.parameters()).device)
     for done, xb, yb in steps(checkpoint, batches, model, opt):
+        bars.part(done)
         rate = lr*one_cycle(done, warm_up)
         watch.see(_step(model, opt, rate, xb, yb, dtype, smoothing), rate)
     watch.look()
@@ -368,14 +369,15 @@ def fit_small(
     fine:bool=False, # four epochs of the fine one on distorted images, or one of the coarse one
     device:str=None, # such as "cpu"; a GPU if there is one
     checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
+    n_out:int=10,    # classes
 )->Trained:
     "Train the small network from scratch, in seconds."
-    train = checks.pair(train, (28, 28), 10)
-    valid = checks.pair(valid, (28, 28), 10, optional=True)
+    train = checks.pair(train, (28, 28), n_out)
+    valid = checks.pair(valid, (28, 28), n_out, optional=True)
     torch.manual_seed(seed)
-    settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
+    settings:dict = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
     settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
-    return _fit(small_net(fine=fine), train, valid, seed=seed, device=device,
+    return _fit(small_net(n_out=n_out, fine=fine), train, valid, seed=seed, device=device,
                 checkpoint=checkpoint, **settings)
 
 # %% ../nbs/12_speed.ipynb #c9f7156c
@@ -386,14 +388,15 @@ def fit_resnet(
     epochs:int=1,    # 1, or more with distorted images
     device:str=None, # such as "cpu"; a GPU if there is one
     checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
+    n_out:int=10,    # classes
 )->Trained:
     "Train ResNet18 on grey images, with settings chosen on images held out of training."
-    train, valid = checks.pair(train, c=10), checks.pair(valid, c=10, optional=True)
+    train, valid = checks.pair(train, c=n_out), checks.pair(valid, c=n_out, optional=True)
     torch.manual_seed(seed)
-    if checks.count(epochs, "epochs") == 1: settings = dict(bs=64, lr=.05, augment=shift)
+    if checks.count(epochs, "epochs") == 1: settings:dict = dict(bs=64, lr=.05, augment=shift)
     else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
     settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
-    return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, checkpoint=checkpoint,
+    return _fit(resnet18(1, n_out), train, valid, seed=seed, device=device, checkpoint=checkpoint,
                 **settings)
 
 # %% ../nbs/12_speed.ipynb #f5474bb3

@@ -37,9 +37,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
-from mnist_course import checkpoint, cli, fetch, models, processes, saved
+from mnist_course import checkpoint, cli, fetch, formats, models, processes, saved
 from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
@@ -980,6 +981,20 @@ def quota_models(place, rng, n):
         yield worst(place, in_child(partial(limited, size, (save, write)[i % 2])))
 
 
+@kind("killed while NumPy's network trains", "models and checkpoints", 40)
+def kill_training(place, rng, n):
+    place.fresh()
+    file, data = place.home/"place", place.parts["train"]
+
+    def train(kept): # to the same weights, however often it was stopped
+        with replaced(checkpoint, "EVERY", 0):
+            return held(models.make("numpy_relu", n_epochs=4).fit(*data, checkpoint=kept))
+
+    known, longest = train(None), duration(lambda: bool(train(file)))
+    for _ in range(n):
+        yield killed_then_again(place, rng, lambda: train(file) == known, longest)
+
+
 @kind("a command is given a damaged model", "models and checkpoints", 200)
 def flip_for_command(place, rng, n):
     file = place.root/"model"
@@ -1092,6 +1107,31 @@ def fail_one(place, rng, n):
             else ("traceback", said[:300] or "nothing was said")
         again = three(place, nothing)[0]
         yield worst(place, *met, one, *again, meet(partial(as_known, place, known)))
+
+
+# --- other formats ---
+
+@kind("a byte of gzipped IDX files or of an .npz flips", "other formats", 1000)
+def flip_formats(place, rng, n):
+    folder, (x, y) = place.root/"formats", place.parts["train"]
+    folder.mkdir()
+    formats.write_idx(folder/"train-images-idx3-ubyte.gz", x)
+    formats.write_idx(folder/"train-labels-idx1-ubyte.gz", y)
+    np.savez(folder/"set.npz", images=x.numpy(), labels=y.numpy())
+    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
+
+    def same(path):
+        try: images, labels = formats.read(path)
+        except formats.FormatError as e: # names the file, in a line
+            return str(e).startswith(str(folder)) and "\n" not in str(e)
+        return labels is not None and images.equal(x) and labels.equal(y)
+
+    for i in range(n):
+        file = list(whole)[i % 3]
+        file.write_bytes(flipped(whole[file], rng))
+        yield meet(lambda: same(file if file.suffix == ".npz" else folder)) # noqa: B023
+        file.write_bytes(whole[file])
+    shutil.rmtree(folder)
 
 
 # --- all of it ---

@@ -568,7 +568,7 @@ FORMULAS = {
 # Modules whose names are not for the learner, are called by all that is walked, or are tried in a
 # file of their own.
 ELSEWHERE = {"checks", "lab", "answers", "saved", "checkpoint", "tasks", "patients", "exam",
-             "capstone", "processes"}
+             "capstone", "processes", "bars"}
 
 
 # --- the tools: files, workbooks, models ---
@@ -625,6 +625,7 @@ GOOD |= {
     "formats.class_names": call(formats.class_names, "path", a_folder),
     "formats.read_folder": call(formats.read_folder, "path", a_folder),
     "formats.read_npz": call(formats.read_npz, "path part_name", an_npz, lambda: None),
+    "formats.label_names": call(formats.label_names, "path", a_folder),
     "formats.read": call(formats.read, "path choice", a_csv, lambda: "train"),
     "handwriting.as_grey": call(handwriting.as_grey, "picture", drawn),
     "handwriting.find_ink": call(handwriting.find_ink, "grey", lambda: handwriting.as_grey(drawn())),
