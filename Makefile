@@ -88,8 +88,8 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/python -m mnist_course.lab readme
 	$(BIN)/nbdev_clean
 
-book: $(READY) ## make the website from the committed notebooks, in _book
-	$(BIN)/python book/make.py
+book: $(READY) ## make the website from the committed notebooks, in _book (LIVE=1: lesson 07 runs in it; needs npm)
+	$(BIN)/python book/make.py $(if $(LIVE),--live)
 
 slides: $(READY) ## make slides of the lessons in _slides (NB=02 for one; REVEAL=... names reveal.js)
 	$(BIN)/python book/slides.py $(NB)

@@ -1,9 +1,10 @@
 """The book: a website made from the notebooks as they are committed. Nothing is run.
 
-    python book/make.py [FOLDER]
+    python book/make.py [--live] [FOLDER]
 
 First the pages are prepared: what nbdev hides is taken out, and links are led to the pages they
-mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named.
+mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named. With --live lesson 07
+can be run in its page; see `run_here.py`.
 """
 import base64
 import html
@@ -338,7 +339,11 @@ def make(site: Path) -> int:
 
 
 if __name__ == "__main__":
-    site = Path(sys.argv[1] if sys.argv[1:] else PROJECT/"_book")
+    args = [a for a in sys.argv[1:] if a != "--live"]
+    site = Path(args[0] if args else PROJECT/"_book")
     done = make(site)
+    if not done and "--live" in sys.argv:
+        import run_here
+        run_here.add(site)
     if not done: print(f"The book: {(site/'index.html').resolve()}")
     sys.exit(done)

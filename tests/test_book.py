@@ -257,6 +257,12 @@ def test_not_found_and_previews(site):
     assert (site.folder/lesson.select_one("link[rel~=icon]")["href"].split("?")[0]).is_file()
 
 
+def test_no_button_offers_what_is_not_there(site):
+    live = (site.folder/"_static"/"here"/"pyodide.asm.wasm").exists() # made with LIVE=1
+    offers = [name for name, page in site.pages.items() if page.select(".here, .here-not")]
+    assert offers == (["07_backprop_python.html", "08_backprop_numpy.html"] if live else [])
+
+
 def test_front_page_draws_first(site):
     page = site.pages["index.html"]
     sheet = page.find(id="front")
