@@ -53,6 +53,7 @@ def escape(text, quote): return escaped(re.sub("<[^>]*>", "", text), quote)
 
 def preview(app, pagename, templatename, context, doctree):
     "What a link to a page shows where it is shared."
+    if app.builder.name != "html": return
     home = f"{settings['doc_host']}{settings['doc_baseurl']}/"
     found = {"title": context.get("title") or html_title, "type": "website",
              "description": settings["description"], "url": f"{home}{pagename}.html",
@@ -63,7 +64,7 @@ def preview(app, pagename, templatename, context, doctree):
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
-def first_words(section, most=260):
+def first_words(section, most=200):
     "The first paragraph below a heading that is all words, not too long."
     for node in section.children:
         if isinstance(node, nodes.section): return ""
@@ -80,8 +81,8 @@ def what_links_show(doctree):
     found = {}
     for section in doctree.findall(nodes.section):
         shown = [section.next_node(nodes.title).astext(), first_words(section)]
-        if not found: found[""] = shown
-        found |= {name: shown for name in section["ids"]}
+        if not found: found[""] = shown # also for every place that is not listed
+        else: found |= {name: shown for name in section["ids"]}
     for node in doctree.findall(nodes.raw): # names in the reference
         name = re.match(r'<p id="([\w.]+)" class="to-reference"', node.astext())
         if not name: continue
@@ -95,12 +96,13 @@ previews = {} # page -> place in it -> title and words
 
 
 def keep_previews(app, pagename, templatename, context, doctree):
-    if doctree: previews[f"{pagename}.html"] = what_links_show(doctree)
+    if doctree and app.builder.name == "html":
+        previews[f"{pagename}.html"] = what_links_show(doctree)
 
 
 def write_previews(app, error):
     "A script, since a page that was opened from the disk may read nothing else."
-    if error or app.builder.name != "html": return
+    if error or not previews: return
     text = json.dumps(previews, ensure_ascii=False, separators=(",", ":"))
     (Path(app.outdir)/"_static"/"previews.js").write_text(f"const PREVIEWS = {text};\n", "utf-8")
 

@@ -560,7 +560,7 @@ def live_site(site, tmp_path_factory):
     folder = tmp_path_factory.mktemp("live")/"book"
     shutil.copytree(site, folder, ignore=shutil.ignore_patterns("here"))
     patch = pytest.MonkeyPatch()
-    patch.setattr(run_here, "SIZES", {"train": 60, "valid": 30, "test": 30})
+    patch.setattr(run_here, "SIZES", {"train": 30, "valid": 20, "test": 20})
     if not (site/"_static"/"here").exists(): run_here.add(folder)
     else: # BOOK names a book with this in it: its pages stay, its images become fewer
         shutil.copytree(site/"_static"/"here", folder/"_static"/"here")
@@ -581,7 +581,6 @@ def lesson_07(browser, live_site):
         browser.run("globalThis.page = text => Here.cells().findIndex(c => c.code.includes(text));"
                     "globalThis.out = k => Here.cells()[k].out.textContent;"
                     "document.querySelector('.here-buttons button').click()")
-        follow_workers(browser)
         wait_for(browser, "Here.state.ready && Here.cells().length > 0")
         yield browser
         browser("Target.setAutoAttach", autoAttach=False, waitForDebuggerOnStart=False)
@@ -590,21 +589,21 @@ def lesson_07(browser, live_site):
 
 
 def follow_workers(browser):
-    "Listen to a worker's requests, too, and let it begin."
-    def new(): return [e for e in browser.events if e.get("method") == "Target.attachedToTarget"
-                       and not e.get("followed")]
-    while not new(): browser.events.append(browser.message())
-    for event in new():
+    "Listen to the requests of workers that are new, too, and let them begin."
+    for event in list(browser.events):
+        if event.get("method") != "Target.attachedToTarget" or event.get("followed"): continue
         event["followed"], session = True, browser.session
         browser.session = event["params"]["sessionId"]
-        for method in "Network.enable", "Runtime.runIfWaitingForDebugger": browser(method)
-        browser.session = session
+        try:
+            for method in "Network.enable", "Runtime.runIfWaitingForDebugger": browser(method)
+        finally: browser.session = session
 
 
 def wait_for(browser, condition, seconds=400):
     "Until something is true in the page."
     for _ in range(seconds*2):
         if browser.run(condition): return
+        follow_workers(browser)
         browser.run("new Promise(go => setTimeout(go, 500))")
     raise AssertionError(f"{condition} has not come true: "
                          + browser.run("document.querySelector('.here-said').textContent"))
@@ -637,15 +636,14 @@ def test_lesson_07_marks_answers(lesson_07):
     lesson_07.run("Here.stop(); 0")
     wait_for(lesson_07, "!Here.state.busy")
     lesson_07.run(f"Here.cells()[{k}].editor.value = 'a1 = sigmoid(0); a1'; Here.runTo({k}); 0")
-    follow_workers(lesson_07)
     wait_for(lesson_07, "!Here.state.busy")
     assert lesson_07.run(f"out({k})") == "0.5" # from the start: the cells above have run again
 
 
-def test_lesson_07_runs_all_its_cells(lesson_07):
+def test_lesson_07_runs_all_its_cells(lesson_07, axe):
     lesson_07.run("[...document.querySelectorAll('.here-buttons button')]"
                   ".find(b => b.textContent === 'Run all').click()")
-    wait_for(lesson_07, "!Here.state.busy")
+    wait_for(lesson_07, "!Here.state.busy", 1200)
     wrong = lesson_07.run("[...document.querySelectorAll('.here-error')].map(e => e.textContent)")
     assert not wrong and lesson_07.run("Here.cells().every(c => c.ran)")
     shown = lesson_07.run("Here.cells().map(c => c.shown?.querySelector('pre').textContent.trim())")
@@ -656,6 +654,7 @@ def test_lesson_07_runs_all_its_cells(lesson_07):
     lost = lesson_07.run("[...document.querySelectorAll('.here-digits img')]"
                          ".filter(i => i.naturalWidth !== 28).length")
     assert lost == 0
+    assert not serious(lesson_07, axe)
     lesson_07.size(360, 740, touch=True)
     assert lesson_07.run("document.documentElement.scrollWidth") <= 360
 
@@ -694,6 +693,14 @@ def axe(tmp_path_factory):
     return kept.read_text("utf-8")
 
 
+def serious(browser, axe):
+    "What axe-core finds in the page that is open, if it is serious or worse."
+    browser.run(axe + "; 0")
+    return browser.run("""axe.run(document, {resultTypes: ['violations']}).then(r =>
+        r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
+        [v.id, v.nodes.length, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", ["index", "draw", "02_manual_sgd", "05_relu_net", "06_ten_digits",
     "07_backprop_python", "09_convolution", "reference", "cards/glossary", "404"])
@@ -703,10 +710,7 @@ def test_axe_finds_nothing_serious(page, theme, browser, site, axe):
     try:
         opened(browser, site/f"{page}.html")
         browser.run("document.querySelector('.draw') && new Promise(go => setTimeout(go, 400))")
-        browser.run(axe + "; 0")
-        found = browser.run("""axe.run(document, {resultTypes: ['violations']}).then(r =>
-            r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
-            [v.id, v.nodes.length, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+        found = serious(browser, axe)
     finally: browser("Emulation.setEmulatedMedia", features=[])
     assert not found, found
 
@@ -759,6 +763,43 @@ def test_code_is_copied(browser, site):
     browser.run("new Promise(go => setTimeout(go, 100))")
     shown = browser.run("document.querySelector('.cell_input pre').textContent")
     assert browser.run("copied") == [shown.rstrip("\n")] and "Copy" not in shown
+    nothing_wrong(browser)
+
+
+def looked_at(browser, link):
+    "Rest the mouse on a link, and wait; what is shown, or nothing."
+    browser.run(f"globalThis.link = {link}; link.scrollIntoView({{block: 'center', "
+                "behavior: 'instant'}); 0")
+    browser.run("new Promise(go => setTimeout(go, 300))") # scrolling has ended
+    x, y = browser.run("(r => [r.left + 5, r.top + r.height/2])(link.getClientRects()[0])")
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    for _ in range(20):
+        browser.run("new Promise(go => setTimeout(go, 250))")
+        shown = browser.run("document.getElementById('preview')?.hidden === false ? "
+                            "document.getElementById('preview').textContent : ''")
+        if shown: return shown
+    return ""
+
+
+def test_links_show_where_they_lead(browser, site):
+    opened(browser, site/"07_backprop_python.html")
+    assert not fetched(browser, "previews.js") # before anybody looks
+    within = "[...document.querySelectorAll('article a[href]')].find(a => a.href.endsWith('%s'))"
+    text = looked_at(browser, within % "/02_manual_sgd.html")
+    assert "SGD by hand" in text and "learning in seven steps" in text
+    box = browser.run("(r => [r.left, r.top, r.right, r.bottom])"
+                      "(document.getElementById('preview').getBoundingClientRect())")
+    assert box[0] >= 0 and box[1] >= 0 and box[2] <= 1200 and box[3] <= 900
+    assert browser.run("link.getAttribute('aria-describedby')") == "preview"
+    browser("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape")
+    hidden = "document.getElementById('preview').hidden && !link.hasAttribute('aria-describedby')"
+    assert browser.run(hidden)
+    text = looked_at(browser, within % "/reference.html#python_net.sigmoid")
+    assert text.startswith("sigmoid") and "without overflow for any z" in text
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=450)
+    browser.run("new Promise(go => setTimeout(go, 900))")
+    assert browser.run(hidden) # the mouse has left
+    assert fetched(browser, "previews.js") == 1
     nothing_wrong(browser)
 
 
