@@ -34,8 +34,7 @@ table { border-collapse: collapse; font-size: .8em; } th, td { padding: .1em .5e
 .headerlink { display: none; }
 """
 SCRIPTED = re.compile(r'<div class="(?:live|here)".*?</div>|<(?:script|noscript)\b.*?</(?:script|'
-                      r"noscript)>|<link\b[^>]*>|<button\b.*?</button>|"
-                      r'<p class="to-reference">.*?</p>', re.S)
+                      r"noscript)>|<link\b[^>]*>|<button\b.*?</button>", re.S)
 
 
 def prepare(folder: Path) -> None:
@@ -80,11 +79,14 @@ def finish(out: Path) -> None:
     for page in out.rglob("*.xhtml"):
         text = page.read_text("utf-8")
         def lead(found, page=page):
-            file = (page.parent/found[1]).with_suffix(".xhtml").resolve()
-            if file.exists(): return f'href="{found[1]}.xhtml{found[2] or ""}"'
-            place = (page.parent/found[1]).resolve().relative_to(out.resolve())
-            return f'href="{home}{place.as_posix()}.html{found[2] or ""}"'
-        text = re.sub(r'href="([^":#]+)\.html(#[^"]*)?"', lead, text)
+            path, place = found[2], found[3] or ""
+            there = path.removesuffix(".html") + ".xhtml" if path.endswith(".html") else path
+            if (page.parent/there).exists(): return f'{found[1]}{there}{place}"'
+            path = (page.parent/path).resolve().relative_to(out.resolve()).as_posix()
+            return f'{found[1]}{home}{path}{place}"'
+        text = re.sub(r'(<a [^>]*?href=")([^":#]+)(#[^"]*)?"', lead, text)
+        text = re.sub(r'<link [^>]*mystnb[^>]*>|<script.*?</script>', "",
+                      text, flags=re.S) # the looks are STYLE's; nothing else is listed
         page.write_text(as_xhtml(text), "utf-8")
     style = out/"_static"/"epub.css"
     style.write_text(style.read_text("utf-8") + STYLE, "utf-8")
