@@ -95,7 +95,8 @@ const Here = (() => {
       const line = make("p", { className: "here-line" }, run, again);
       if (changed) line.append(make("small", { textContent: "this page's version, without PyTorch and pandas" }));
       cell.shown.hidden = true;
-      cell.shown.after(cell.editor, line, cell.out);
+      cell.shown.after(cell.editor, line);
+      (cell.shown.closest("details") ?? line).after(cell.out); // seen though the code is folded
       return cell;
     });
     buttons.replaceChildren(button("Run all", () => runTo(cells.length - 1)), button("Stop", stop));
