@@ -7,7 +7,7 @@ __all__ = ['mean_gradient', 'ring_step', 'ring_all_reduce', 'torchrun', 'launch'
            'global_batches', 'fit_shards', 'count_right', 'save_checkpoint', 'load_checkpoint', 'WarmUp',
            'fit_large_batch', 'ring_seconds', 'efficiency']
 
-# %% ../nbs/14_many_machines.ipynb #7132e9b0
+# %% ../nbs/14_many_machines.ipynb #fbb5def3
 import os, pickle, re, subprocess, sys, tempfile, warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -25,7 +25,7 @@ from .relu_net import relu_net
 from .ten_digits import fit_ten
 from .trained import Trained
 
-# %% ../nbs/14_many_machines.ipynb #8d16bcac
+# %% ../nbs/14_many_machines.ipynb #99136874
 def mean_gradient(
     gradients:list[Tensor], # of each shard, the mean over its images, all of one shape
     counts:list[int],       # how many images each had
@@ -36,7 +36,7 @@ def mean_gradient(
                          "for each gradient, not all of them zero.")
     return sum(n*g for n, g in zip(counts, gradients, strict=True))/sum(counts)
 
-# %% ../nbs/14_many_machines.ipynb #65aff02a
+# %% ../nbs/14_many_machines.ipynb #e49a1b5d
 def ring_step(
     chunks:list[list[Tensor]], # each process's vector, in p chunks; changed in place
     step:int,          # 0 to p - 2
@@ -51,7 +51,7 @@ def ring_step(
         neighbour[c] = numbers if gather else neighbour[c] + numbers
     return sent
 
-# %% ../nbs/14_many_machines.ipynb #0472533f
+# %% ../nbs/14_many_machines.ipynb #926c8fc9
 def ring_all_reduce(
     vectors:list[Tensor], # one for each process, (n,)
 )->tuple[list[Tensor], list[int]]: # the sum as each process has it; how many numbers each sent
@@ -64,7 +64,7 @@ def ring_all_reduce(
                 sent[rank] += len(numbers)
     return [torch.cat(own) for own in chunks], sent
 
-# %% ../nbs/14_many_machines.ipynb #8b1c7e8e
+# %% ../nbs/14_many_machines.ipynb #4ad756ad
 def torchrun(
     n:int,            # how many processes
     program:list,     # what each runs: a script and its arguments
@@ -87,7 +87,7 @@ def torchrun(
         raise RuntimeError(f"One of {n} processes failed, and torchrun ended all: {said[0]}")
     return out
 
-# %% ../nbs/14_many_machines.ipynb #31f35f00
+# %% ../nbs/14_many_machines.ipynb #89f26c58
 def _until(child, seconds, n): # what torchrun printed; ended with all its processes if it is late
     try: return child.communicate(timeout=seconds)
     except BaseException as e:
@@ -98,7 +98,7 @@ def _until(child, seconds, n): # what torchrun printed; ended with all its proce
         raise RuntimeError(f"{n} processes were not done after {seconds:g} seconds and were "
                            "ended: give more, or look for one that waits for the others.") from None
 
-# %% ../nbs/14_many_machines.ipynb #ac7bf650
+# %% ../nbs/14_many_machines.ipynb #05ed2a0b
 def launch(
     work:Callable,      # called in each process, with the same arguments
     n:int,              # how many processes
@@ -120,7 +120,7 @@ def launch(
         except FileNotFoundError as e:
             raise RuntimeError(f"A process ended without a result: {e.filename[-8:]}.") from None
 
-# %% ../nbs/14_many_machines.ipynb #9fddd0e5
+# %% ../nbs/14_many_machines.ipynb #504dac43
 def _enter(): # where each process begins
     job, rank, n = Path(sys.argv[1]), os.environ["RANK"], os.environ["WORLD_SIZE"]
     work, args, patience = pickle.loads((job/"work").read_bytes())
@@ -146,7 +146,7 @@ def _first_said(job): # by whoever failed first in the last life; the others onl
     said = [(-int(f.name.split("_")[1]), f.stat().st_mtime_ns, f) for f in job.glob("failed_*")]
     return min(said)[2].read_text("utf-8") if said else ""
 
-# %% ../nbs/14_many_machines.ipynb #93cab68d
+# %% ../nbs/14_many_machines.ipynb #f13627d1
 def _sentence(e, rank, n, patience):
     who, said = f"Process {rank} of {n}", str(e)
     if "timed out" in said.lower():
@@ -156,7 +156,7 @@ def _sentence(e, rank, n, patience):
         return f"{who} lost the connection to another, which ended early."
     return f"{who} failed: {type(e).__name__}: {said}"
 
-# %% ../nbs/14_many_machines.ipynb #0e4ccb2c
+# %% ../nbs/14_many_machines.ipynb #4d529162
 def rank_and_size()->tuple[int, int]: # this process's number, how many there are
     "Which of how many processes this is: (0, 1) where there is only one."
     if not dist.is_initialized(): return 0, 1
@@ -174,7 +174,7 @@ def average_gradients(
         p.grad *= n_images/total.item()
         dist.all_reduce(p.grad)
 
-# %% ../nbs/14_many_machines.ipynb #6acc6dd5
+# %% ../nbs/14_many_machines.ipynb #90e09ec5
 def global_batches(
     x:Tensor, # inputs, (n, …)
     y:Tensor, # labels, (n,)
@@ -192,7 +192,7 @@ def global_batches(
         i = torch.randperm(len(x), generator=g)[k*bs:(k + 1)*bs]
         yield x[i], y[i]
 
-# %% ../nbs/14_many_machines.ipynb #c3e6d57d
+# %% ../nbs/14_many_machines.ipynb #783b22f1
 def fit_shards(
     model:nn.Module, # rows (bs, n_in) -> scores (bs, c); changed in place
     x:Tensor,        # rows, (n, n_in)
@@ -217,7 +217,7 @@ def fit_shards(
         if after_step: after_step(step)
     return model
 
-# %% ../nbs/14_many_machines.ipynb #6b22797c
+# %% ../nbs/14_many_machines.ipynb #d0a8483d
 @torch.no_grad()
 def count_right(
     model:nn.Module, # rows (bs, n_in) -> scores (bs, c)
@@ -232,7 +232,7 @@ def count_right(
     if n > 1: dist.all_reduce(counts)
     return tuple(counts.tolist())
 
-# %% ../nbs/14_many_machines.ipynb #6b471fff
+# %% ../nbs/14_many_machines.ipynb #a94465b7
 def save_checkpoint(
     folder:Path, # each checkpoint becomes a folder in it, called by its step
     step:int,    # how many steps are done
@@ -248,7 +248,7 @@ def save_checkpoint(
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         dcp.save({"model": weights, "optimiser": state}, checkpoint_id=Path(folder)/name)
 
-# %% ../nbs/14_many_machines.ipynb #59df662e
+# %% ../nbs/14_many_machines.ipynb #9be2bda6
 def load_checkpoint(
     folder:Path,     # where `save_checkpoint` writes; need not exist yet
     model:nn.Module, # changed in place
@@ -267,7 +267,7 @@ def load_checkpoint(
     set_state_dict(model, opt, model_state_dict=kept["model"], optim_state_dict=kept["optimiser"])
     return int(whole[-1].name.removeprefix("step_"))
 
-# %% ../nbs/14_many_machines.ipynb #8502d7bc
+# %% ../nbs/14_many_machines.ipynb #194881b9
 class WarmUp(LinearDecay):
     "A callback: the rate climbs in equal steps, then falls along a straight line to zero."
     def __init__(self,
@@ -280,7 +280,7 @@ class WarmUp(LinearDecay):
         for group, start in zip(self.groups, self.starts, strict=True): group["lr"] = start*part
         self.rates.append(self.groups[0]["lr"])
 
-# %% ../nbs/14_many_machines.ipynb #b0d9d5cb
+# %% ../nbs/14_many_machines.ipynb #14e9080e
 def fit_large_batch(
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
     valid:tuple[Tensor, Tensor], # the same, to judge by; None not to judge
@@ -293,10 +293,10 @@ def fit_large_batch(
 )->Trained:
     "784-64-10 with ReLU, in batches of any size; the rate ends at zero."
     net = relu_net(784, 64, 10, torch.Generator().manual_seed(seed))
-    schedule = WarmUp(warm_up) if warm_up else LinearDecay()
+    schedule = WarmUp(warm_up) if checks.count(warm_up, "warm_up", 0) else LinearDecay()
     return fit_ten(train, valid, net, n_epochs, lr, bs, seed, [schedule, *callbacks])
 
-# %% ../nbs/14_many_machines.ipynb #71edaed5
+# %% ../nbs/14_many_machines.ipynb #30aa93be
 def ring_seconds(
     n_bytes:float,   # of the gradient
     n:int,           # how many processes
