@@ -41,7 +41,7 @@ def whole(file):
 # %% ../nbs/api/cli.ipynb #7ff82a95
 LESSONS = ("data", "pixel_similarity", "sgd", "optim", "learner", "relu_net",
            "ten_digits", "python_net", "numpy_net", "conv", "resnet", "clinic", "speed",
-           "figures")
+           "figures", "parallel")
 
 def project_folder()->Path:
     "The clone we stand in or below; a `DataError` elsewhere, since a wheel brings no notebooks."
