@@ -78,10 +78,8 @@ class Checkpoint:
         file:Path,  # written again and again; removed by `finished`
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
-        self.file, self.stop = Path(file), False
+        self.file, self.stop, self.last = Path(file), False, time.monotonic()
         self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
-        self.last = time.monotonic()
-        # tensors and place, if the file is there
         self.found:Any = processes.from_first(lambda: self._read() if self.file.exists() else None)
 
     def _read(self):
@@ -156,10 +154,7 @@ def steps(
 # %% ../nbs/api/checkpoint.ipynb #38975bd9
 class KeepPlace:
     "A callback of our Learner: writes checkpoints, and goes on from one; list it last."
-    after_loss:Callable
-    keep:Callable
-    after_batch:Callable
-    after_epoch:Callable
+    after_loss:Callable; after_batch:Callable; after_epoch:Callable; keep:Callable
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -218,6 +213,7 @@ class Retrace:
     step:Callable[..., None]
     score:Callable[..., float]
     keep:Callable[..., None]
+    begin:Callable[..., None]
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -229,17 +225,12 @@ class Retrace:
         self.losses:list[float] = []
         self.scores:list[float] = []
 
-    def passing(self)->bool: # has this step been taken already? At the first, look for the place
+    def passing(self)->bool:
+        "Has this step been taken already? At the first one, look for the place."
         if self.taken is None:
             self.taken = 0
             if self.checkpoint is not None and self.checkpoint.found is not None: self.begin()
         return self.n < self.taken
-
-    def begin(self):
-        tensors, place = self.checkpoint.found
-        self.taken, self.scores = place["step"], place["scores"]
-        self.losses = tensors.pop("more.losses").tolist()
-        self.put({name.removeprefix("model."): t for name, t in tensors.items()})
 
 # %% ../nbs/api/checkpoint.ipynb #retrac03
 def _loss(self:Retrace, compute)->float: # of the next step: as it was, or computed
@@ -264,10 +255,17 @@ def _score(self:Retrace, compute)->float: # accuracy after an epoch: as it was, 
     return self.scores[self.judged - 1]
 
 # %% ../nbs/api/checkpoint.ipynb #retrac04
+def _begin(self:Retrace)->None: # at the place that was kept
+    tensors, place = self.checkpoint.found
+    self.taken, self.scores = place["step"], place["scores"]
+    self.losses = tensors.pop("more.losses").tolist()
+    self.put({name.removeprefix("model."): t for name, t in tensors.items()})
+
 def _keep_steps(self:Retrace)->None:
     losses = torch.tensor(self.losses, dtype=torch.float64)
     if self.checkpoint is not None:
         self.checkpoint.write(SimpleNamespace(state_dict=self.numbers), None,
                               {"step": self.n, "scores": self.scores}, losses=losses)
 
-Retrace.loss, Retrace.step, Retrace.score, Retrace.keep = _loss, _step, _score, _keep_steps
+Retrace.loss, Retrace.step, Retrace.score = _loss, _step, _score
+Retrace.begin, Retrace.keep = _begin, _keep_steps

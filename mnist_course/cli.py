@@ -296,7 +296,7 @@ def _train(method:Annotated[str, typer.Argument(metavar="method", help="one that
     if as_json: _print_json(done)
     else: _print_accuracy(done)
 
-# %% ../nbs/api/cli.ipynb #3f7d1238
+# %% ../nbs/api/cli.ipynb #kept764b
 @contextmanager
 def _kept(checkpoint): # what a person who stops a training wants to hear
     try: yield
@@ -306,6 +306,7 @@ def _kept(checkpoint): # what a person who stops a training wants to hear
                   file=sys.stderr)
         raise
 
+# %% ../nbs/api/cli.ipynb #3f7d1238
 def _print_accuracy(done):
     low, high = done["range"]
     print(f"accuracy {done['accuracy']:.2%} ({low:.2%} to {high:.2%}) on {done['n']} images, "

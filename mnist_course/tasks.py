@@ -90,8 +90,7 @@ def train(
     model = models.make(method, seed, device, **_epochs(method, epochs))
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
-    (fit_on, judge), names = load_data(data), _names(data)
-    start = time.perf_counter()
+    (fit_on, judge), names, start = load_data(data), _names(data), time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint, names=names)
     seconds = time.perf_counter() - start
     if save is not None and processes.is_first(): model.save(save)
