@@ -66,8 +66,6 @@ def _restore_opt(opt, tensors): # each in the layout of its parameter, as the op
             else t.to(like.device)
 
 # %% ../nbs/api/checkpoint.ipynb #d0e947eb
-EVERY = 60. # seconds between two checkpoints, at least
-
 class Checkpoint:
     "Where a training stands, in one file; it goes on from there if the file is already there."
     write:Callable[..., None]       # the methods are given in the cell that follows
@@ -94,6 +92,8 @@ class Checkpoint:
         return tensors, words["place"]
 
 # %% ../nbs/api/checkpoint.ipynb #65ed1b04
+EVERY = 60. # seconds between two checkpoints, at least
+
 def _write(self:Checkpoint, model, opt, place, **more): # whole or not at all
     parts = {"model": model.state_dict(), "opt": _opt_tensors(opt), "more": more}
     tensors = {f"{kind}.{name}": t for kind, some in parts.items() for name, t in some.items()}
@@ -154,10 +154,7 @@ def steps(
 # %% ../nbs/api/checkpoint.ipynb #38975bd9
 class KeepPlace:
     "A callback of our Learner: writes checkpoints, and goes on from one; list it last."
-    after_loss:Callable
-    keep:Callable
-    after_batch:Callable
-    after_epoch:Callable
+    after_loss:Callable; after_batch:Callable; after_epoch:Callable; keep:Callable # below
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -212,10 +209,8 @@ KeepPlace.after_batch, KeepPlace.after_epoch = _after_batch, _after_epoch
 # %% ../nbs/api/checkpoint.ipynb #retrac02
 class Retrace:
     "Goes on with a training that draws its numbers anew: steps once taken are passed over."
-    loss:Callable[..., float]       # the methods are given in the cells that follow
-    step:Callable[..., None]
-    score:Callable[..., float]
-    keep:Callable[..., None]
+    loss:Callable[..., float]; score:Callable[..., float] # given in the cells that follow
+    step:Callable[..., None]; begin:Callable[..., None]; keep:Callable[..., None]
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -227,17 +222,12 @@ class Retrace:
         self.losses:list[float] = []
         self.scores:list[float] = []
 
-    def passing(self)->bool: # has this step been taken already? At the first, look for the place
+    def passing(self)->bool:
+        "Has this step been taken already? At the first, look for the place."
         if self.taken is None:
             self.taken = 0
             if self.checkpoint is not None and self.checkpoint.found is not None: self.begin()
         return self.n < self.taken
-
-    def begin(self):
-        tensors, place = self.checkpoint.found
-        self.taken, self.scores = place["step"], place["scores"]
-        self.losses = tensors.pop("more.losses").tolist()
-        self.put({name.removeprefix("model."): t for name, t in tensors.items()})
 
 # %% ../nbs/api/checkpoint.ipynb #retrac03
 def _loss(self:Retrace, compute)->float: # of the next step: as it was, or computed
@@ -262,6 +252,13 @@ def _score(self:Retrace, compute)->float: # accuracy after an epoch: as it was, 
     return self.scores[self.judged - 1]
 
 # %% ../nbs/api/checkpoint.ipynb #retrac04
+def _begin(self:Retrace)->None: # where the checkpoint stands
+    assert self.checkpoint is not None
+    tensors, place = self.checkpoint.found
+    self.taken, self.scores = place["step"], place["scores"]
+    self.losses = tensors.pop("more.losses").tolist()
+    self.put({name.removeprefix("model."): t for name, t in tensors.items()})
+
 def _keep_steps(self:Retrace)->None:
     losses = torch.tensor(self.losses, dtype=torch.float64)
     if self.checkpoint is not None:
@@ -269,3 +266,4 @@ def _keep_steps(self:Retrace)->None:
                               {"step": self.n, "scores": self.scores}, losses=losses)
 
 Retrace.loss, Retrace.step, Retrace.score, Retrace.keep = _loss, _step, _score, _keep_steps
+Retrace.begin = _begin

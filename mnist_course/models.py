@@ -51,12 +51,6 @@ class Method:
         "The lesson's function that trains."
         return getattr(self.fit, "recipe", self.fit)
 
-def _trains(recipe): # notes with a method's `fit` which lesson's function that is
-    def note(fit):
-        fit.recipe = recipe
-        return fit
-    return note
-
 # %% ../nbs/api/models.ipynb #797bada0
 def _check_classes(self:Method, name:str, classes:Tensor)->None:
     "A `ValueError` if the method cannot learn these classes."
@@ -70,15 +64,18 @@ def _check_classes(self:Method, name:str, classes:Tensor)->None:
 
 Method.check_classes = _check_classes
 
+def _trains(recipe): # notes with a method's `fit` which lesson's function that is
+    def note(fit):
+        fit.recipe = recipe
+        return fit
+    return note
+
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
     "A method of the course in scikit-learn's shape; `make`, below, builds one by its name."
-    fit:Callable[..., "Model"]      # the methods are given in the cells that follow
-    predict:Callable[..., Tensor]
-    predict_proba:Callable[..., Tensor]
-    score:Callable[..., float]
-    save:Callable[..., None]
-    named:Callable[..., str]
+    fit:Callable[..., "Model"]; save:Callable[..., None] # given in the cells that follow
+    predict:Callable[..., Tensor]; predict_proba:Callable[..., Tensor]
+    score:Callable[..., float]; named:Callable[..., str]
 
     def __init__(self,
         name:str,           # a key of `METHODS`
