@@ -66,8 +66,6 @@ def _restore_opt(opt, tensors): # each in the layout of its parameter, as the op
             else t.to(like.device)
 
 # %% ../nbs/api/checkpoint.ipynb #d0e947eb
-EVERY = 60. # seconds between two checkpoints, at least
-
 class Checkpoint:
     "Where a training stands, in one file; it goes on from there if the file is already there."
     write:Callable[..., None]       # the methods are given in the cell that follows
@@ -92,6 +90,8 @@ class Checkpoint:
         return tensors, words["place"]
 
 # %% ../nbs/api/checkpoint.ipynb #65ed1b04
+EVERY = 60. # seconds between two checkpoints, at least
+
 def _write(self:Checkpoint, model, opt, place, **more): # whole or not at all
     if not processes.is_first(): return # it has the same
     parts = {"model": model.state_dict(), "opt": _opt_tensors(opt), "more": more}
@@ -154,7 +154,7 @@ def steps(
 # %% ../nbs/api/checkpoint.ipynb #38975bd9
 class KeepPlace:
     "A callback of our Learner: writes checkpoints, and goes on from one; list it last."
-    after_loss:Callable; after_batch:Callable; after_epoch:Callable; keep:Callable
+    after_loss:Callable; after_batch:Callable; after_epoch:Callable; keep:Callable # below
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -209,11 +209,8 @@ KeepPlace.after_batch, KeepPlace.after_epoch = _after_batch, _after_epoch
 # %% ../nbs/api/checkpoint.ipynb #retrac02
 class Retrace:
     "Goes on with a training that draws its numbers anew: steps once taken are passed over."
-    loss:Callable[..., float]       # the methods are given in the cells that follow
-    step:Callable[..., None]
-    score:Callable[..., float]
-    keep:Callable[..., None]
-    begin:Callable[..., None]
+    loss:Callable[..., float]; score:Callable[..., float] # given in the cells that follow
+    step:Callable[..., None]; begin:Callable[..., None]; keep:Callable[..., None]
 
     def __init__(self,
         checkpoint:Checkpoint|None, # none: then only the loss is watched
@@ -226,7 +223,7 @@ class Retrace:
         self.scores:list[float] = []
 
     def passing(self)->bool:
-        "Has this step been taken already? At the first one, look for the place."
+        "Has this step been taken already? At the first, look for the place."
         if self.taken is None:
             self.taken = 0
             if self.checkpoint is not None and self.checkpoint.found is not None: self.begin()
@@ -255,7 +252,8 @@ def _score(self:Retrace, compute)->float: # accuracy after an epoch: as it was, 
     return self.scores[self.judged - 1]
 
 # %% ../nbs/api/checkpoint.ipynb #retrac04
-def _begin(self:Retrace)->None: # at the place that was kept
+def _begin(self:Retrace)->None: # where the checkpoint stands
+    assert self.checkpoint is not None
     tensors, place = self.checkpoint.found
     self.taken, self.scores = place["step"], place["scores"]
     self.losses = tensors.pop("more.losses").tolist()
@@ -267,5 +265,5 @@ def _keep_steps(self:Retrace)->None:
         self.checkpoint.write(SimpleNamespace(state_dict=self.numbers), None,
                               {"step": self.n, "scores": self.scores}, losses=losses)
 
-Retrace.loss, Retrace.step, Retrace.score = _loss, _step, _score
-Retrace.begin, Retrace.keep = _begin, _keep_steps
+Retrace.loss, Retrace.step, Retrace.score, Retrace.keep = _loss, _step, _score, _keep_steps
+Retrace.begin = _begin

@@ -314,6 +314,7 @@ def _print_accuracy(done):
     if done.get("seconds"): print(f"trained in {done['seconds']:.1f} s")
     if done.get("saved"): print(f"saved as {done['saved']}")
 
+# %% ../nbs/api/cli.ipynb #eva1c0de
 @command()
 def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
     "Judge a saved model on the testing part of a dataset."

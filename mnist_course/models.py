@@ -73,9 +73,9 @@ def _trains(recipe): # notes with a method's `fit` which lesson's function that 
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
     "A method of the course in scikit-learn's shape; `make`, below, builds one by its name."
-    fit:Callable[..., "Model"]      # the methods are given in the cells that follow
+    fit:Callable[..., "Model"]; save:Callable[..., None] # given in the cells that follow
     predict:Callable[..., Tensor]; predict_proba:Callable[..., Tensor]
-    score:Callable[..., float]; save:Callable[..., None]; named:Callable[..., str]
+    score:Callable[..., float]; named:Callable[..., str]
 
     def __init__(self,
         name:str,           # a key of `METHODS`
