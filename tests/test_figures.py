@@ -1,5 +1,8 @@
 "Reading figures: every claim has its row, every row a measurement, every verdict the rule's."
+import json
 import math
+import statistics
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +11,8 @@ import torch
 from conftest import PROJECT, cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.stats import chi2
 from torch.nn import functional as F
 
 from mnist_course.data import Batches
@@ -93,6 +98,33 @@ def test_a_shared_spread_narrows_the_interval():
     assert lower < low < .99 < high < higher
     # by hand: t(99.9%, 20) = 3.8495
     assert math.isclose(high - .99, 3.8495*.001*math.sqrt(1 + 1/3), rel_tol=1e-4)
+
+
+def bartlett(spreads):
+    "How often as many spreads (deviation, seeds) from one normal distribution differ as much."
+    freedom = [n - 1 for _, n in spreads]
+    total = sum(freedom)
+    pooled = sum(k*s*s for (s, _), k in zip(spreads, freedom, strict=True))/total
+    unlike = total*math.log(pooled) - sum(k*math.log(s*s) for (s, _), k in
+                                          zip(spreads, freedom, strict=True))
+    correction = 1 + (sum(1/k for k in freedom) - 1/total)/(3*(len(spreads) - 1))
+    return float(chi2.sf(unlike/correction, len(spreads) - 1))
+
+
+@pytest.mark.parametrize("dataset", ledger.DATASETS)
+def test_what_shares_a_spread_does_not_scatter_provably_unlike(dataset):
+    records = json.loads(ledger.ledger_file().read_text("utf-8"))[dataset].values()
+    found = defaultdict(list)
+    for record in records:
+        for name, one in record["figures"].items():
+            if record["pool"] and one["n_seeds"] > 1:
+                found[record["pool"], name].append((one["std"], one["n_seeds"]))
+    assert found
+    for key, spreads in found.items():
+        if len(spreads) > 1: assert bartlett(spreads) > .01, key
+    rows = [1., 2, 4, 3], [9., 9.5, 8], [2., 2.1, 2.2, 2.6, 1]
+    ours = bartlett([(statistics.stdev(row), len(row)) for row in rows])
+    assert abs(ours - stats.bartlett(*rows).pvalue) < 1e-9
 
 
 def test_every_claim_is_of_a_published_figure():

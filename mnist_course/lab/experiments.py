@@ -113,7 +113,7 @@ def pooled(path, seed, name, n_test=None, **settings):
     images, labels = (part[:n_test] for part in parts["test"])
     run = model.trained
     return {"accuracy": accuracy(model.predict(images), labels), "valid": run.final,
-            "first_epoch": run.accuracy[0], "n_valid": run.n_valid}
+            "first_epoch": run.accuracy[0], "n_valid": run.n_valid, "n_accuracy": len(labels)}
 
 # %% ../../nbs/lab/experiments.ipynb #exp00013
 def depth(path, seed):
@@ -348,7 +348,8 @@ def c_raw(path, seed, **settings):
     run = writeups.fit_raw_twin(parts["train"], parts["valid"], seed, **settings)
     images, labels = parts["test"]
     right = run.model.evaluate(images.flatten(1).float().numpy(), labels.numpy())
-    return {"valid": run.final, "accuracy": right, "n_valid": run.n_valid}
+    return {"valid": run.final, "accuracy": right, "n_valid": run.n_valid,
+            "n_accuracy": len(labels)}
 
 # %% ../../nbs/lab/experiments.ipynb #exp20002
 def e_network(path, seed):
@@ -465,11 +466,11 @@ _TABLE += [
 # %% ../../nbs/lab/experiments.ipynb #exp20003
 _SLOW = dict(name="numpy_relu", lr=.01, decay=1., at_epoch={"tenth_epoch": 10})
 _TABLE += [
-    _E("numpy_net.slow", _M, "full", 3, _SLOW, published="e.test", pool="e"),
-    _E("numpy_net.sigmoid_stall", _M, "full", 3, {**_SLOW, "activation": "sigmoid"},
-       published="e.sigmoid_stall", pool="e"),
+    _E("numpy_net.slow", _M, "full", 5, _SLOW, published="e.test"),
+    _E("numpy_net.sigmoid_stall", _M, "full", 20, {**_SLOW, "activation": "sigmoid"},
+       published="e.sigmoid_stall"),
     _E("numpy_net.sigmoid_fast", _M, "full", 3, dict(name="numpy_relu", activation="sigmoid",
-       at_epoch={"tenth_epoch": 10}), pool="e"),
+       at_epoch={"tenth_epoch": 10})),
 ]
 
 # %% ../../nbs/lab/experiments.ipynb #exp00027
@@ -535,8 +536,8 @@ _TABLE += [
 _TABLE += [
     _E("figures.e_network", e_network, "full", 1, published="e.parameters"),
     _E("figures.e_decay", _M, "full", 5, _E_NET, published="e.test"),
-    _E("figures.e_sigmoid_decay", _M, "full", 3, {**_E_NET, "activation": "sigmoid"},
-       published="e.sigmoid_stall", pool="e"),
+    _E("figures.e_sigmoid_decay", _M, "full", 8, {**_E_NET, "activation": "sigmoid"},
+       published="e.sigmoid_stall"),
     _E("figures.e_nan", e_nan, "full", 20, published="e.nan_epoch"),
     _E("figures.e_cnn", e_cnn, "full", 3, published="e.cnn"),
 ]

@@ -27,15 +27,16 @@ def machine()->str:
     return f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}"
 
 def as_record(
-    runs:list[dict], # one for each seed: "figures" with "n_valid" among them, and "seconds"
+    runs:list[dict], # one for each seed: "seconds", and "figures" with "n_valid" among them, the
+                     # number of images, and "n_NAME" where the figure NAME is of another number
     dataset:str,     # the dataset's full name
     pool:str="",     # those that share a word share their spread
 )->dict:             # plain data, ready for the ledger; `timed` is the day of its seconds
     "Summarise every figure of an experiment's runs."
-    one_image = 1/runs[0]["figures"]["n_valid"]
-    names = [name for name in runs[0]["figures"] if name != "n_valid"]
-    figures = {name: asdict(summarise([float(r["figures"][name]) for r in runs], one_image))
-               for name in names}
+    first = runs[0]["figures"]
+    figures = {name: asdict(summarise([float(r["figures"][name]) for r in runs],
+                                      1/first.get(f"n_{name}", first["n_valid"])))
+               for name in first if not name.startswith("n_")}
     seconds = sorted(r["seconds"] for r in runs)[len(runs)//2]
     return dict(figures=figures, seconds=seconds, dataset=dataset, pool=pool,
                 python=platform.python_version(), machine=machine(),
