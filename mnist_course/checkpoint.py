@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from . import saved
+from . import checks, saved
 
 # %% ../nbs/api/checkpoint.ipynb #3fae16d1
 class LossWatch:
@@ -69,7 +69,8 @@ class Checkpoint:
         file:Path,  # written again and again; removed by `finished`
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
-        self.file, self.stop = Path(file), False
+        self.file, self.stop = checks.file(file), False
+        if not isinstance(about, dict): saved._words({"about": about}) # says so
         self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
         self.last, self.found = time.monotonic(), None
         if self.file.exists(): self.found = self._read()

@@ -118,7 +118,7 @@ def _close(p, q, rtol, atol):
     if isinstance(p, dict) and isinstance(q, dict):
         return p.keys() == q.keys() and all(differs(p[k], q[k], rtol, atol) is None for k in p)
     try: p, q = float(p), float(q)
-    except (TypeError, ValueError, OverflowError): return p == q
+    except Exception: return type(p) is type(q) and bool(p == q)
     return p == q or (p != p and q != q) or abs(p - q) <= atol + rtol*abs(q)
 
 # %% ../nbs/api/exercises.ipynb #6a55af54
@@ -157,12 +157,15 @@ def limited(
     if not (main and hasattr(signal, "setitimer")):
         with _limited_thread(seconds): yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, .5) # again, if the answer catches the first
+    before, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    # again, if the answer catches the first; a limit around this one goes on after it
+    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds, .5)
     try: yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        left = max(outer - (time.monotonic() - start), .001)
+        if outer: signal.setitimer(signal.ITIMER_REAL, left, .5)
 
 # %% ../nbs/api/exercises.ipynb #494cd755
 @contextlib.contextmanager
@@ -195,15 +198,37 @@ class _Outcome:
 def _outcome(exercise, answer, args):
     mine = copy.deepcopy(args)
     try: out = _Outcome(exercise.run(answer, *mine))
-    except Exception as e: return _Outcome(error=explain(e), kind=type(e).__name__)
+    except (TooLong, KeyboardInterrupt): raise
+    except BaseException as e: # sys.exit() as well
+        return _Outcome(error=f"It raises {explain(e)}.", kind=type(e).__name__)
+    if said := _unusable(out.value): return _Outcome(error=said, kind="unusable")
     if not exercise.in_place:
         out.changed = tuple(i for i, (p, q) in enumerate(zip(mine, args, strict=True))
-                            if not callable(q) and differs(p, q, 0, 0))
+                            if not callable(q) and (_unusable(p) or _unlike(p, q, 0, 0)))
     return out
+
+# %% ../nbs/api/exercises.ipynb #unus0002
+_MOST, _DEEPEST = 1_000_000, 20 # values and lists that are compared, and lists within lists
+
+def _unusable(v): # why a value cannot be compared, in words; none if it can
+    try: return _looked_through(v, [_MOST], 0)
+    except Exception as e: return f"It cannot be read: it raises {explain(e)}."
+
+def _looked_through(v, left, deep):
+    within = v.values() if isinstance(v, dict) else v if isinstance(v, (list, tuple)) else ()
+    many = hasattr(v, "tolist") and (v.numel() if hasattr(v, "numel") else getattr(v, "size", 1))
+    left[0] -= max(many, len(within))
+    if left[0] < 0: return f"It gives more than {_MOST:,} values, too many to compare."
+    if deep > _DEEPEST: return "It gives lists within lists without end: does one contain itself?"
+    return next((said for item in within if (said := _looked_through(item, left, deep + 1))), None)
+
+def _unlike(p, q, rtol, atol): # `differs`, of values that may raise when they are compared
+    try: return differs(p, q, rtol, atol)
+    except Exception as e: return f"It cannot be compared: it raises {explain(e)}."
 
 # %% ../nbs/api/exercises.ipynb #fd6424e1
 def explain(
-    e:Exception, # raised by a learner's code
+    e:BaseException, # raised by a learner's code
 )->str:          # such as "IndexError in line 3, `return x[5]`: list index out of range"
     "What was raised, and in which line of the learner's."
     frames = traceback.extract_tb(e.__traceback__)
@@ -211,9 +236,10 @@ def explain(
     own = [f for f in frames if not (here and f.filename.startswith(here))
            and "site-packages" not in f.filename and f.filename != __name__]
     said = type(e).__name__
+    try: text = (str(e).splitlines() or [""])[0]
+    except Exception: text = "it cannot be shown"
     if own and (line := linecache.getline(own[-1].filename, own[-1].lineno).strip()):
         said += f" in line {own[-1].lineno}, `{line}`"
-    text = str(e).splitlines()[0] if str(e) else ""
     return f"{said}: {text}" if text else said
 
 # %% ../nbs/api/exercises.ipynb #7326ad8b
@@ -229,7 +255,7 @@ def _outcomes(exercise, answer, inputs, seconds=10):
 
 def _agree(exercise, p, q): # did two answers do the same with an input?
     if p.kind or q.kind: return p.kind == q.kind
-    return (differs(p.value, q.value, exercise.rtol, exercise.atol) is None
+    return (_unlike(p.value, q.value, exercise.rtol, exercise.atol) is None
             and p.changed == q.changed)
 
 # %% ../nbs/api/exercises.ipynb #a839693d
@@ -260,8 +286,11 @@ class Result:
 # %% ../nbs/api/exercises.ipynb #3c72d9f4
 def _brief(v, limit=200): # a value in a line
     about = ""
-    if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
-    words = " ".join(str(_rounded(_plain(v))).split())
+    try:
+        if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
+        if _unusable(v): return "that cannot be shown"
+        words = " ".join(str(_rounded(_plain(v))).split())
+    except Exception: return "that cannot be shown"
     return about + (words if len(words) <= limit else words[:limit - 1] + "…")
 
 def _rounded(v):
@@ -286,6 +315,15 @@ def judge(
     seconds:float=10,  # in which it must be through with all inputs
 )->Result:
     "Mark an answer; nothing is printed and nothing kept."
+    try:
+        with limited(seconds + _AFTER): return _judged(exercise, answer, seconds)
+    except TooLong:
+        text = "not yet. What it gives takes minutes to compare or to show."
+        return Result(exercise.key, False, _said(exercise, text))
+
+_AFTER = 120 # seconds to compare, to look for the mistake and to show it
+
+def _judged(exercise, answer, seconds):
     if answer is None or answer is ...: return _not_yet(exercise)
     if callable(exercise.answer) != callable(answer): return _wrong_kind(exercise, answer)
     inputs = exercise.inputs()
@@ -351,13 +389,13 @@ def _mistake(exercise, inputs, mine): # the name of the only twin that agrees ev
     return found[0] if len(found) == 1 else None
 
 def _in_words(exercise, p, q): # in what an outcome differs from the right one
-    if p.error: return f"It raises {p.error}."
+    if p.error: return p.error
     if q.error: return f"It should refuse this input with a {q.kind}."
     if p.changed and p.changed != q.changed:
         names = _names(exercise)
         return f"It changes what it is given: {', '.join(names[i] for i in p.changed)}."
     if not callable(exercise.answer): return "That is not it."
-    return differs(p.value, q.value, exercise.rtol, exercise.atol)
+    return _unlike(p.value, q.value, exercise.rtol, exercise.atol)
 
 # %% ../nbs/api/exercises.ipynb #e9b0bdc9
 def progress_file()->Path:

@@ -132,7 +132,9 @@ def read_idx(
     if len(raw) < 4 or raw[:3] != b"\0\0\x08" or not 1 <= raw[3] <= 4:
         raise FormatError(f"{file} begins with {raw[:4].hex(' ') or 'nothing'}: an IDX file of "
                           "bytes begins with 00 00 08 and the number of dimensions.")
-    sizes = struct.unpack_from(f">{raw[3]}I", raw.ljust(20, b"\0"), 4)
+    if len(raw) < 4 + 4*raw[3]:
+        raise FormatError(f"{file} ends after {len(raw)} bytes, within its sizes: it is cut short.")
+    sizes = struct.unpack_from(f">{raw[3]}I", raw, 4)
     n = int(np.prod(sizes, dtype=object))
     values = raw[4 + 4*raw[3]:]
     if len(values) != n:
@@ -150,6 +152,7 @@ def _unzipped(file, raw):
     except zlib.error as e: raise FormatError(f"{file} is damaged: {e}.") from e
     if unzip.unconsumed_tail: raise FormatError(f"{file} unfolds to more than {_LIMIT} bytes.")
     if not unzip.eof: raise FormatError(f"{file} is cut short.")
+    if unzip.unused_data: raise FormatError(f"{file} goes on behind its end: it is damaged.")
     return out
 
 # %% ../nbs/api/formats.ipynb #bd243525

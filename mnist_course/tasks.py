@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import __version__, clinic, fetch, formats, handwriting, models, resnet, sgd
+from . import __version__, checks, clinic, fetch, formats, handwriting, models, resnet, sgd
 from .data import Batches, as_rows, hold_out, load_split
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
@@ -27,7 +27,7 @@ def load_data(
     data:str="full", # "tiny", "sample", "full", or a path
 )->tuple[tuple, tuple]: # images and labels to learn from; the same to judge by
     "Both parts, the second held out if there is none; a `ValueError` without labels."
-    if data in _OWN:
+    if (data := _named(data)) in _OWN:
         folder = fetch.get_data(data)
         return tuple(load_split(folder, part) for part in _OWN[data])
     train = labelled(data, "train")
@@ -35,12 +35,15 @@ def load_data(
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
+def _named(data): # one of the course's, or a path
+    return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
+
 def labelled(
     data:str, # a path
     part:str, # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
-    images, labels = formats.read(Path(data), part)
+    images, labels = formats.read(data, part)
     if labels is None: raise ValueError(f"{data} has images and no labels: give data with both.")
     return images, labels
 
@@ -55,7 +58,7 @@ def describe(
     data:str, # "tiny", "sample", "full", or a path
 )->dict:      # for each part: how many images, their size, how many of each class, mean grey value
     "What a dataset holds."
-    if data in _OWN:
+    if (data := _named(data)) in _OWN:
         parts = dict(zip(_OWN[data], load_data(data), strict=True))
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
@@ -81,6 +84,7 @@ def train(
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))
+    data = _named(data)
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
     fit_on, judge = load_data(data)
@@ -103,7 +107,7 @@ def _epochs(method, epochs): # the setting of that meaning, under the method's o
     raise ValueError(f"{method} has its own number of epochs: leave it out.")
 
 def _must_have_folder(file): # before hours of training, not after
-    if file is not None and not Path(file).absolute().parent.is_dir():
+    if file is not None and not checks.file(file).absolute().parent.is_dir():
         raise ValueError(f"There is no folder {Path(file).absolute().parent} to write to: make it.")
     if file is not None and Path(file).is_dir():
         raise ValueError(f"{file} is a folder: give a file's name.")
@@ -133,7 +137,8 @@ def evaluate(
 )->dict:       # accuracy and its 95% range, number of images, wrong ones, right ones of each class
     "How well a model reads images that it was not trained on."
     if not isinstance(model, models.Model): model = models.load(model)
-    images, labels = load_data(judge)[1] if isinstance(judge, (str, os.PathLike)) else judge
+    named = isinstance(judge, (str, os.PathLike))
+    images, labels = checks.pair(load_data(judge)[1] if named else judge)
     known = torch.isin(labels, model.classes)
     if not bool(known.any()):
         raise ValueError(f"{model.name} knows {model.classes.tolist()}, and none of these occurs.")
@@ -151,8 +156,10 @@ def pictures(
     files:Iterable, # paths of pictures or of folders, or "-" for standard input
 )->Iterator[tuple[str, object]]: # what it is called; what `handwriting.prepare` takes
     "One after the other, folders in the order of their names."
+    if isinstance(files, (str, os.PathLike)) or not hasattr(files, "__iter__"):
+        raise TypeError(f"Files are {files!r:.40}: give several in a list, [\"a.png\"].")
     for file in files:
-        if str(file) == "-": yield "-", sys.stdin.buffer.read()
+        if str(checks.file(file)) == "-": yield "-", sys.stdin.buffer.read()
         elif Path(file).is_dir():
             endings = formats._PICTURES
             found = sorted(f for f in Path(file).rglob("*") if f.suffix.lower() in endings)
@@ -190,7 +197,7 @@ def submit(
     out:Path,  # the submission, to be written or written over
 )->int:        # how many lines
     "Read Kaggle's test images and write what they are."
-    _must_be_places((out,), model, test)
+    _must_be_places((checks.file(out),), model, checks.file(test))
     if not isinstance(model, models.Model): model = models.load(model)
     images, _ = formats.read(Path(test))
     formats.write_submission(Path(out), model.predict(images))
@@ -202,7 +209,7 @@ def examine(
     data:str="full", # for a saved model: "tiny", "sample", "full", or a path
 )->clinic.Report:
     "The clinic's checks on a model; what it cannot take is a `ValueError`."
-    if not Path(what).exists() and ":" in str(what): return clinic.examine(**_imported(what))
+    if not checks.file(what).exists() and ":" in str(what): return clinic.examine(**_imported(what))
     model = models.load(what)
     net = model.trained.model
     if not isinstance(net, nn.Module):
@@ -259,7 +266,7 @@ def export(
     out:Path, # the ONNX file, to be written or written over
 )->float:     # the largest difference between onnxruntime's probabilities and PyTorch's
     "Write a model of PyTorch's layers as ONNX; what differs by more than 1e-4 is not written."
-    _must_be_places((out,), model)
+    _must_be_places((checks.file(out),), model)
     if not isinstance(model, models.Model): model = models.load(model)
     if not isinstance(getattr(model.trained.model, "model", model.trained.model), nn.Module):
         raise ValueError(f"{model.name} is not made of PyTorch's layers: it has no ONNX.")
