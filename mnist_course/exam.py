@@ -81,7 +81,7 @@ def paper(
     for key in draw(seed, n): cells += _task(folder, key)
     kernel = {"display_name": "python3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel, "mnist_course":
-            {"exam": seed, "n": n}}, "nbformat": 4, "nbformat_minor": 5}
+            {"exam": seed, "n": n, "keys": draw(seed, n)}}, "nbformat": 4, "nbformat_minor": 5}
 
 def _name(seed): return f"exam-{seed}.ipynb"
 
@@ -131,7 +131,13 @@ def _about(nb): # seed and number of exercises of a paper
     except (OSError, ValueError, KeyError, TypeError, RecursionError): about = {}
     if not isinstance(about, dict) or "exam" not in about:
         raise ValueError(f"{nb} is no paper: write one with `mnist_course exam`.")
-    return about["exam"], about.get("n", 10)
+    seed, n = about["exam"], about.get("n", 10)
+    try: keys = draw(seed, n)
+    except ValueError: keys = None
+    if keys is None or about.get("keys", keys) != keys:
+        raise ValueError(f"{nb} is damaged, or from another version of the course: its exercises "
+                         f"are not those of seed {seed!r:.40}.")
+    return seed, n
 
 def mark_paper(
     nb:Path,            # the paper

@@ -9,7 +9,7 @@ __all__ = ['Exercise', 'solution_of', 'mistake_of', 'is_value', 'is_measured', '
 
 # %% ../nbs/api/exercises.ipynb #0b7b69d2
 import contextlib, copy, html, importlib, inspect, io, json, linecache, os, random
-import signal, sys, threading, time, traceback
+import signal, sys, threading, time, traceback, zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -405,7 +405,8 @@ def progress_file()->Path:
     return user_data_path("mnist_course")/"progress.jsonl"
 
 def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
-    line = json.dumps({"exercise": key, "event": event, "at": time.strftime("%Y-%m-%d %H:%M")})
+    record = {"exercise": key, "event": event, "at": time.strftime("%Y-%m-%d %H:%M")}
+    line = json.dumps({**record, "sum": _sum(record)})
     try:
         file = progress_file()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -414,15 +415,23 @@ def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
         print(f"(Your progress could not be kept: {e}. Name a file in MNIST_COURSE_PROGRESS.)")
 
 # %% ../nbs/api/exercises.ipynb #05687d40
-def _events(key=None): # what happened, in order: pairs of an exercise and an event
+def _sum(record): return f"{zlib.crc32(json.dumps(record, sort_keys=True).encode()):08x}"
+
+def _record(line): # what a line of the file holds; nothing if it is damaged
+    try:
+        record = json.loads(line)
+        fits = record.pop("sum", None) in (_sum(record), None)
+    except (ValueError, AttributeError, TypeError, RecursionError): return None
+    fits &= set(record) == {"exercise", "event", "at"}
+    return record if fits and isinstance(record["exercise"], str) else None
+
+def _records(): # of all lines, in order
     try: lines = progress_file().read_text("utf-8", errors="replace").splitlines()
     except (OSError, RuntimeError, ImportError): return []
-    found = []
-    for line in lines:
-        try: record = json.loads(line)
-        except ValueError: continue
-        if isinstance(record, dict) and isinstance(record.get("exercise"), str):
-            found.append((record["exercise"], record.get("event")))
+    return [_record(line) for line in lines if line.strip()]
+
+def _events(key=None): # what happened, in order: pairs of an exercise and an event
+    found = [(r["exercise"], r["event"]) for r in _records() if r]
     return [event for k, event in found if k == key] if key else found
 
 # %% ../nbs/api/exercises.ipynb #b59b8f45
@@ -535,6 +544,9 @@ def progress()->Page: # shown already
         lines.append(f"Lesson {lesson}: {done} of {len(keys)}")
         lines += [f"  {key} {_KNOWN[key].title}: {mark}"
                   for key, mark in zip(keys, marks, strict=True) if mark]
+    if damaged := _records().count(None):
+        many = _number(damaged, "line is", "lines are")
+        lines.append(f"{many} damaged in {progress_file()}, and not counted.")
     return _show(Page("\n".join(lines)))
 
 # %% ../nbs/api/exercises.ipynb #03d90d55

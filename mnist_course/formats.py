@@ -7,7 +7,7 @@ __all__ = ['FormatError', 'read_csv', 'write_csv', 'write_submission', 'read_idx
            'read_npz', 'read_openml', 'read']
 
 # %% ../nbs/api/formats.ipynb #637287d5
-import csv, gzip, re, struct, warnings, zipfile, zlib
+import csv, gzip, io, re, struct, warnings, zipfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import checks
-from .fetch import whole
+from .fetch import check_png, whole
 
 # %% ../nbs/api/formats.ipynb #f42eab93
 class FormatError(ValueError): "A file is not what it should be; the message says where and how."
@@ -151,7 +151,7 @@ def _unzipped(file, raw):
     try: out = unzip.decompress(raw, _LIMIT)
     except zlib.error as e: raise FormatError(f"{file} is damaged: {e}.") from e
     if unzip.unconsumed_tail: raise FormatError(f"{file} unfolds to more than {_LIMIT} bytes.")
-    if not unzip.eof: raise FormatError(f"{file} is cut short.")
+    if not unzip.eof: raise FormatError(f"{file} is cut short: take another copy.")
     if unzip.unused_data: raise FormatError(f"{file} goes on behind its end: it is damaged.")
     return out
 
@@ -224,13 +224,15 @@ def _same_size(file, pixels, first):
 
 def _grey(file):
     try:
-        with Image.open(file) as image:
+        raw = file.read_bytes()
+        check_png(raw)
+        with Image.open(io.BytesIO(raw)) as image:
             if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
             clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
             if clear: raise ValueError("it is transparent: save it without transparency")
             return np.array(image.convert("L"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
-        raise FormatError(f"{file} cannot be read as an image ({e}).") from e
+    except Exception as e: # a damaged file makes Pillow raise almost anything
+        raise FormatError(f"{file} cannot be read as an image ({e}): save it again.") from e
 
 # %% ../nbs/api/formats.ipynb #f241f580
 _NAMED = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "y_test"))
@@ -243,9 +245,8 @@ def read_npz(
     file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
     try:
         with np.load(file, allow_pickle=False) as arrays: there = {k: arrays[k] for k in arrays}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError,
-            TypeError, MemoryError, OverflowError) as e:
-        raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}).") from e
+    except Exception as e: # a damaged archive makes zipfile and NumPy raise almost anything
+        raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}): take another copy.") from e
     pairs = [p for p in _NAMED if p[0] in there and (part is None or p[0] in (f"x_{part}", "x",
                                                                             "images"))]
     if not pairs:

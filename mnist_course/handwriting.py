@@ -6,7 +6,7 @@
 __all__ = ['LARGEST', 'sample_digit', 'as_grey', 'find_ink', 'steps', 'prepare', 'my_digit_file', 'my_digit', 'show_reading']
 
 # %% ../nbs/api/handwriting.ipynb #62e9fde8
-import os
+import io, os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from . import checks
+from .fetch import check_png
 from .plots import show
 
 # %% ../nbs/api/handwriting.ipynb #38d81e16
@@ -40,14 +41,19 @@ def sample_digit()->Image.Image: # 240 pixels wide and 300 high, in colour
 
 # %% ../nbs/api/handwriting.ipynb #eddc13b1
 LARGEST = 600 # pixels along the longer side; what is larger is reduced first
+_LARGEST_FILE = 1 << 28 # bytes
 
-def _opened(file)->Image.Image:
+def _opened(file, name=None)->Image.Image: # a path, or what can be read like a file
+    name = name or file
     try:
-        with Image.open(file) as picture: return ImageOps.exif_transpose(picture)
+        with open(file, "rb") if name is file else file as f: raw = f.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE: raise ValueError("larger than any picture")
+        check_png(raw)
+        with Image.open(io.BytesIO(raw)) as picture: return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
-        raise ValueError(f"There is no file {file}: give the name of a picture.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ValueError(f"{file} cannot be read as a picture ({type(e).__name__}): save it as "
+        raise ValueError(f"There is no file {name}: give the name of a picture.") from None
+    except Exception as e: # a damaged file makes Pillow raise almost anything
+        raise ValueError(f"{name} cannot be read as a picture ({type(e).__name__}): save it as "
                          "PNG or JPEG and try again.") from e
 
 # %% ../nbs/api/handwriting.ipynb #06efbb7c

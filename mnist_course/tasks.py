@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import __version__, checks, clinic, fetch, formats, handwriting, models, resnet, sgd
+from . import (
+    __version__, checks, clinic, fetch, formats, handwriting, models, resnet, sgd)
 from .data import Batches, as_rows, hold_out, load_split
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
@@ -171,7 +172,7 @@ def pictures(
 def _prepared(picture): # uint8, (28, 28)
     if isinstance(picture, Exception): raise picture
     if isinstance(picture, bytes):
-        with Image.open(io.BytesIO(picture)) as image: return handwriting.prepare(image)
+        return handwriting.prepare(handwriting._opened(io.BytesIO(picture), "The input"))
     return handwriting.prepare(picture)
 
 def predict(
