@@ -547,6 +547,9 @@ def progress()->Page: # shown already
     if damaged := _records().count(None):
         many = _number(damaged, "line is", "lines are")
         lines.append(f"{many} damaged in {progress_file()}, and not counted.")
+    try: progress_file().read_bytes()
+    except FileNotFoundError: pass
+    except OSError as e: lines.append(f"{progress_file()} cannot be read: {e.strerror}.")
     return _show(Page("\n".join(lines)))
 
 # %% ../nbs/api/exercises.ipynb #03d90d55

@@ -26,7 +26,7 @@ def read_csv(
     file:Path, # a header, then a line for each image
 )->tuple[Tensor, Tensor|None]: # images (n, 28, 28), labels (n,) or none
     "Images from a table of grey values; a `FormatError` names line and column of what is wrong."
-    header = _header(file := checks.file(file))
+    header = _header(file := _ordinary(file))
     labelled = "label" in header
     if header.count("label") > 1 or len(header) - labelled != 784:
         raise FormatError(f"{file}: the header has {len(header)} columns: give 784 pixels, and a "
@@ -40,9 +40,20 @@ def read_csv(
     return torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 28, 28)), y
 
 # %% ../nbs/api/formats.ipynb #cf7accae
+_LARGEST = 1 << 32 # bytes of a table or an archive; MNIST as a table has 110 million
+
+def _ordinary(file): # no pipe, which would be waited for, and nothing that fills the memory
+    file = checks.file(file)
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise FormatError(f"{file} is no ordinary file: name one that is.")
+    if file.is_file() and file.stat().st_size > _LARGEST:
+        raise FormatError(f"{file} has more than {_LARGEST:,} bytes: it holds no digits.")
+    return file
+
 def _header(file):
     try:
-        with open(file, encoding="utf-8-sig", newline="") as f: names = next(csv.reader(f), [])
+        with open(file, encoding="utf-8-sig", newline="") as f:
+            names = next(csv.reader([f.readline(1 << 20)]), [])
     except UnicodeDecodeError as e: raise FormatError(f"{file} is not a text file ({e}).") from e
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     except csv.Error as e: raise FormatError(f"{file} is no table of numbers ({e}).") from e
@@ -125,7 +136,7 @@ def read_idx(
     file:Path, # an IDX file of bytes, gzipped or not
 )->Tensor:     # uint8, of the sizes that the file names
     "The array of an IDX file; a `FormatError` if it is none, or is cut short."
-    file = checks.file(file)
+    file = _ordinary(file)
     try: raw = file.read_bytes()
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     if raw[:2] == b"\x1f\x8b": raw = _unzipped(file, raw)
@@ -242,7 +253,7 @@ def read_npz(
     part:str=None, # "train" or "test", if it holds both
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "The arrays named images and labels, or x and y, or x_train and so on; nothing is executed."
-    file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
+    file, part = _ordinary(file), part and checks.choice(part, list(_PARTS), "part")
     try:
         with np.load(file, allow_pickle=False) as arrays: there = {k: arrays[k] for k in arrays}
     except Exception as e: # a damaged archive makes zipfile and NumPy raise almost anything

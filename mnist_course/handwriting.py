@@ -45,6 +45,8 @@ _LARGEST_FILE = 1 << 28 # bytes
 
 def _opened(file, name=None)->Image.Image: # a path, or what can be read like a file
     name = name or file
+    if name is file and os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+        raise ValueError(f"{name} is no ordinary file: name a picture.")
     try:
         with open(file, "rb") if name is file else file as f: raw = f.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE: raise ValueError("larger than any picture")
@@ -66,17 +68,28 @@ def _on_paper(picture:Image.Image)->Image.Image: # what is transparent becomes p
     return Image.fromarray((grey*cover + 255*dark*(1 - cover))[..., 0].astype(np.uint8))
 
 # %% ../nbs/api/handwriting.ipynb #4e873297
+_MOST_PIXELS = 1 << 29 # numbers: Pillow takes pictures of a third as many pixels
+
+def _as_array(image): # nothing if none can be made
+    try:
+        if not isinstance(image, Tensor): return np.asarray(image)
+        image = image.detach().cpu()
+        return (image.float() if image.dtype.is_floating_point else image).numpy()
+    except (ValueError, TypeError, RuntimeError): return None # ragged lists, sparse tensors
+
 def _from_numbers(image)->np.ndarray: # (h, w) from 0 to 1
-    x = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
-    if x.dtype.kind not in "buif": raise TypeError("A picture is made of numbers: give a file, a "
-                                                   f"Pillow image or an array, not {image!r:.40}.")
+    x = _as_array(image)
+    if x is None or x.dtype.kind not in "buif":
+        raise TypeError("A picture is made of numbers: give a file, a Pillow image or an array, "
+                        f"not {image!r:.40}.")
+    if x.size > _MOST_PIXELS: raise ValueError(f"A picture of {x.shape} is too large: reduce it.")
     x = x.astype(np.float32)
     if x.ndim == 3 and x.shape[0] in (1, 3, 4) and x.shape[2] not in (1, 3, 4):
         x = x.transpose(1, 2, 0)
     if x.ndim == 3 and x.shape[2] in (1, 3): x = x.mean(2)
     if x.ndim != 2 and not (x.ndim == 3 and x.shape[2] == 4):
         raise ValueError(f"A picture is (h, w), (h, w, 3) or (3, h, w), not {x.shape}.")
-    if not x.size or not np.isfinite(x).all():
+    if not x.size or not np.isfinite(x).all() or abs(x).max() > 1e30:
         raise ValueError("The picture is empty or holds numbers that are not finite.")
     low, high = min(x.min(), 0), max(x.max(), 1)
     if 0 <= low and 2 < high <= 255: high = 255
@@ -92,6 +105,7 @@ def as_grey(
     if isinstance(image, (str, os.PathLike)): image = _opened(image)
     if isinstance(image, Image.Image):
         image = _on_paper(ImageOps.exif_transpose(image))
+        if image.mode == "LAB": image = image.getchannel("L")
         if image.mode not in ("I", "F", "I;16"): image = image.convert("L")
     grey = Image.fromarray(_from_numbers(image))
     if max(grey.size) > LARGEST:

@@ -182,7 +182,7 @@ def _expected(nb): # the keys that the workbook's cells check
     keys = []
     for source in _sources(nb):
         try: tree = ast.parse(source)
-        except (SyntaxError, MemoryError, RecursionError): # the key in the line with the check
+        except (SyntaxError, ValueError, MemoryError, RecursionError): # the line with the check
             keys += re.findall(r"""^check\(\s*["']([^"']+)["']""", source, re.MULTILINE)
             continue
         for node in ast.walk(tree):
@@ -203,7 +203,8 @@ def mark(
     if not folder.is_dir(): raise ValueError(f"{folder} is no folder: name the one that holds the "
                                              "learners' workbooks.")
     books = [nb for nb in sorted(folder.rglob("*.ipynb"))
-             if not any(p.startswith(".") for p in nb.relative_to(folder).parts)]
+             if not any(p.startswith(".") for p in nb.relative_to(folder).parts)
+             and (nb.is_file() or not nb.exists())] # no folder, and no pipe, which would never end
     if not books: raise ValueError(f"{folder} holds no notebooks: name the folder that does.")
     def one(nb):
         where = nb.relative_to(folder)

@@ -93,10 +93,13 @@ def read(
 _AGAIN = "take another copy, or train again"
 
 def _bytes(file):
+    if file.exists() and not (file.is_file() or file.is_dir()): # a pipe would be waited for
+        raise SavedError(f"{file} is no ordinary file: name one from Model.save.")
     try:
-        with open(file, "rb") as f: raw = f.read(LARGEST + 1)
+        large = file.stat().st_size > LARGEST
+        raw = b"" if large else file.read_bytes()
     except OSError as e: raise SavedError(f"{file} cannot be read: {e.strerror or e}.") from e
-    if len(raw) > LARGEST: raise SavedError(f"{file} has more than {LARGEST:,} bytes: no model.")
+    if large: raise SavedError(f"{file} has more than {LARGEST:,} bytes: no model.")
     return raw
 
 def _header(file, raw): # the words in it

@@ -7,7 +7,7 @@ __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate',
            'export', 'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
-import importlib, io, json, os, platform, sys, time
+import importlib, inspect, io, json, os, platform, sys, time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from . import (
     __version__, checks, clinic, fetch, formats, handwriting, models, resnet, sgd)
 from .data import Batches, as_rows, hold_out, load_split
+from .exercises import explain
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
@@ -33,6 +34,9 @@ def load_data(
         return tuple(load_split(folder, part) for part in _OWN[data])
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
+    if len(train[0]) < 5:
+        raise ValueError(f"{data} holds {len(train[0])} images and no part to judge by: give five "
+                         "or more, of which a fifth is held out.")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
@@ -210,7 +214,7 @@ def examine(
     data:str="full", # for a saved model: "tiny", "sample", "full", or a path
 )->clinic.Report:
     "The clinic's checks on a model; what it cannot take is a `ValueError`."
-    if not checks.file(what).exists() and ":" in str(what): return clinic.examine(**_imported(what))
+    if not checks.file(what).exists() and ":" in str(what): return _examined(what, _imported(what))
     model = models.load(what)
     net = model.trained.model
     if not isinstance(net, nn.Module):
@@ -234,14 +238,21 @@ def _imported(what): # the dictionary that a function of the user's gives
     module, _, name = str(what).partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try: given = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError) as e:
-        raise ValueError(f"{what} cannot be imported ({e}): name a module and a function in "
-                         "it.") from e
+    except (Exception, SystemExit) as e: # the user's own code
+        raise ValueError(f"{what} gives nothing to examine ({explain(e)}): name a module and a "
+                         "function in it that returns a dictionary.") from e
     finally: sys.path.pop(0)
     if not isinstance(given, dict):
         raise ValueError(f"{what} gives {type(given).__name__}: return a dictionary with model, "
                          "loss_func and dl.")
     return given
+
+def _examined(what, given):
+    try: inspect.signature(clinic.examine).bind(**given)
+    except TypeError as e:
+        raise ValueError(f"{what} gives a dictionary with {', '.join(map(str, given)) or 'nothing'}"
+                         f" ({e}): give model, loss_func and dl, as examine takes them.") from e
+    return clinic.examine(**given)
 
 # %% ../nbs/api/tasks.ipynb #410b1dfe
 class _Whole(nn.Module): # from grey values to probabilities

@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import math
+import os
 import pkgutil
 import re
 import shutil
@@ -593,6 +594,10 @@ def an_idx(): return on_disk("train-images.idx3-ubyte", lambda p: formats.write_
 def an_npz(): return on_disk("a.npz", lambda p: np.savez(p, images=grey(3), labels=np.arange(3)))
 def a_folder(): return on_disk("folder/train", lambda p: fetch.write_images(p, grey(4), digit_labels(4)))
 def a_png(): return next(a_folder().glob("*/*.png"))
+def a_pipe(): # who opens it waits for ever
+    return [on_disk("pipe", os.mkfifo)] if hasattr(os, "mkfifo") else []
+
+
 def drawn(): return np.array(handwriting.sample_digit())
 def workbooks(): return on_disk("books", lambda p: (p.mkdir(), (p/"Ada.ipynb").write_text("{}")))
 def a_mark(): return [marking.Mark("Ada", "02.1", "wrong", "the mean is missing")]
@@ -673,7 +678,7 @@ GOOD |= {
 }
 WRONG |= {
     "images_any": lambda x: (x/255, x[0], x[:, None], x.bool(), x.int() - 300, x.int() + 300, *NOTHING),
-    "path": lambda p: (None, 3, "", [p], FILES/"nowhere"),
+    "path": lambda p: (None, 3, "", [p], FILES/"nowhere", *a_pipe()),
     "a_path": lambda p: (None, 3, "", [p]),
     "to_write": lambda p: (None, 3, "", [p]),
     "labels_or_none": lambda y: (*WRONG["labels"](y)[:11], "abc", object(), {}),
@@ -681,7 +686,9 @@ WRONG |= {
     "values_idx": lambda x: (x.float(), x[0], x > 3, x.int() - 300, ["a"], *NOTHING),
     "part_name": lambda p: ("nothing", 3),
     "a_broken_png": lambda b: (b[:-1], b[:30] + bytes([b[30] ^ 1]) + b[31:]),
-    "picture": lambda x: (x[:0], x.astype(float)*nan, x[0, 0], x[None], FILES/"nowhere", b"abc", *NOTHING[:3]),
+    "picture": lambda x: (x[:0], x.astype(float)*nan, x[0, 0], x[None], FILES/"nowhere", b"abc", *NOTHING[:3],
+                          x*1e38, [[1], [2, 3]], torch.eye(9).to_sparse(), torch.zeros(9, 9, device="meta"),
+                          np.broadcast_to(np.uint8(0), (1 << 15, 1 << 15)), *a_pipe()),
     "grey": lambda x: (x[:0], x[0], x[None], x*nan, x*0, *NOTHING),
     "one_image": lambda x: (x[0], x[None, None], *NOTHING),
     "chances": lambda p: (p[:0], p*nan, p[:2], p[:, None], p - 1, *NOTHING),
@@ -873,7 +880,7 @@ WRONG |= {
     "data_name": lambda p: ("nowhere", FILES/"nowhere", "", [p], None, 3),
     "to_save": lambda p: (FILES, FILES/"none"/"x", "", [p], 3),
     "to_save_to": lambda p: (FILES, FILES/"none"/"x", "", [p], 3, None),
-    "model_file": lambda p: ("nowhere", a_png(), "", [p], None, 3, object()),
+    "model_file": lambda p: ("nowhere", a_png(), "", [p], None, 3, object(), *a_pipe()),
     "network_file": lambda p: ("nowhere", "none.such:f", a_png(), "", [p], None, 3),
     "judged": lambda p: (*WRONG["data_name"](p), pair()[:1], (grey(), digit_labels(3))),
     "files": lambda f: ("abc", f[0], [3], [None], None, 3),
