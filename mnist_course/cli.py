@@ -423,6 +423,7 @@ def _read(args): # what is to be done; ends the program after --help, and after 
         else: _complain(f"{said}. See mnist_course --help.", 2)
         raise SystemExit(2) from None
     if callable(found): return found
+    if found == 130: raise KeyboardInterrupt # Typer met Ctrl-C, and says nothing
     raise SystemExit(found or 0)
 
 # %% ../nbs/api/cli.ipynb #cl1end02
@@ -442,6 +443,9 @@ def ended(
         warnings.simplefilter("ignore")
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return _complain("stopped, as you asked.", 130, program)
+    except MemoryError:
+        return _complain("There is not enough memory: close other programs, or take fewer images.",
+                         1, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(_told(e), 2, program))
 

@@ -213,7 +213,8 @@ def test_an_empty_name_is_told(capsys):
         assert said.startswith("mnist_course: ") and said.count("\n") == 1
 
 
-USERS = {"syntax": "def f(:", "raises": "def f(): return 1/0", "unknown": "def f(): return {'a': 1}",
+USERS = {"syntax": "def f(:", "raises": "def f(): return 1/0",
+         "unknown": "def f(): return {'a': 1}",
          "number": "f = 3", "leaves": "import sys; sys.exit(3)", "empty": "def f(): return {}",
          "nothing": "def f(): return dict(model=None, loss_func=None, dl=None)",
          "endless": "def f(): return f()"}
