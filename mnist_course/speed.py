@@ -25,9 +25,14 @@ from .trained import Trained
 
 # %% ../nbs/12_speed.ipynb #fe335a29
 def _seconds(job):
+    _finish()
     start = time.perf_counter()
     job()
+    _finish()
     return time.perf_counter() - start
+
+def _finish(): # a GPU is given work and does it later: the clock must wait for it
+    if torch.cuda.is_initialized(): torch.cuda.synchronize()
 
 # %% ../nbs/12_speed.ipynb #2e1758c4
 def in_turn(
@@ -159,9 +164,9 @@ def shift(
     images = checks.images(images)
     n, h, w = images.shape
     checks.count(pixels, "pixels", 0, max(h, w))
-    down, right = torch.randint(0, 2*pixels + 1, (2, n), generator=g)
+    down, right = torch.randint(0, 2*pixels + 1, (2, n), generator=g).to(images.device)
     windows = F.pad(images, (pixels,)*4).unfold(1, h, 1).unfold(2, w, 1)
-    return windows[torch.arange(n), down, right]
+    return windows[torch.arange(n, device=images.device), down, right]
 
 # %% ../nbs/12_speed.ipynb #b33ae395
 def _random_maps(n, g, rotate, scale, shear, dx, dy): # -> (n, 2, 3); places run from -1 to 1
@@ -186,7 +191,7 @@ def affine(
     n, h, w = images.shape
     for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
-    places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
+    places = F.affine_grid(maps.to(images.device), (n, 1, h, w), align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
 
 # %% ../nbs/12_speed.ipynb #176e776a
@@ -218,7 +223,7 @@ def _batches(images, labels, bs, epochs, augment, plain, seed): # -> (part done,
     per_epoch = len(images)//bs
     n_steps = round(epochs*per_epoch)
     for i in range(n_steps):
-        if i % per_epoch == 0: order = torch.randperm(len(images), generator=g)
+        if i % per_epoch == 0: order = torch.randperm(len(images), generator=g).to(images.device)
         which = order[i % per_epoch*bs:][:bs]
         xb = images[which]
         if augment and i < n_steps - plain*per_epoch: xb = augment(xb, g)
@@ -305,7 +310,8 @@ def train(
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
     with _prepared(model, images[:1], device, special):
-        batches = _batches(images, labels, bs, epochs, augment, plain, seed)
+        data = images.to(device), labels.to(device) # once, not batch by batch
+        batches = _batches(*data, bs, epochs, augment, plain, seed)
         _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothing)
     return model.eval()
 
