@@ -309,9 +309,8 @@ def train(
     epochs = checks.number(epochs, "epochs", 0, 1e9)
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
-    with _prepared(model, images[:1], device, special):
-        data = images.to(device), labels.to(device) # once, not batch by batch
-        batches = _batches(*data, bs, epochs, augment, plain, seed)
+    with _prepared(model, images[:1], device, special) as there:
+        batches = _batches(images.to(there), labels.to(there), bs, epochs, augment, plain, seed)
         _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothing)
     return model.eval()
 
