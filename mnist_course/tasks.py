@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from . import (
     __version__, checks, clinic, fetch, formats, handwriting, models, resnet, sgd)
 from .data import Batches, as_rows, hold_out, load_split
-from .exercises import explain
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
@@ -239,7 +238,8 @@ def _imported(what): # the dictionary that a function of the user's gives
     sys.path.insert(0, str(Path.cwd()))
     try: given = getattr(importlib.import_module(module), name)()
     except (Exception, SystemExit) as e: # the user's own code
-        raise ValueError(f"{what} gives nothing to examine ({explain(e)}): name a module and a "
+        said = f"{type(e).__name__}: {e}".splitlines()[0]
+        raise ValueError(f"{what} gives nothing to examine ({said:.120}): name a module and a "
                          "function in it that returns a dictionary.") from e
     finally: sys.path.pop(0)
     if not isinstance(given, dict):
