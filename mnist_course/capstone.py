@@ -111,6 +111,7 @@ def _capstone_data(): # NumPy: 48,000 to train on, 12,000 held out
     parts = hold_out(*load_split(get_data("full"), "training"), seed=0)
     return tuple(part.numpy() for part in parts)
 
+# %% ../nbs/api/capstone.ipynb #e88f46c1
 def _four(data): # as `_capstone_data` gives them
     if not isinstance(data, (tuple, list)) or len(data) != 4:
         raise ValueError("Data are four arrays, (x, y, xv, yv): give images and labels to train on "

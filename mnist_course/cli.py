@@ -413,6 +413,7 @@ def _done(do): # a TypeError of our own checks is a person's mistake, too
         if Path(tb.tb_frame.f_code.co_filename).name != "checks.py": raise
         raise DataError(str(e)) from e
 
+# %% ../nbs/api/cli.ipynb #ma1n00c1
 def _read(args): # what is to be done; ends the program after --help, and after words amiss
     words = typer.main.get_command(app)
     try: found = words.main(args, prog_name="mnist_course", standalone_mode=False)

@@ -139,6 +139,7 @@ def _about(nb): # seed and number of exercises of a paper
                          f"are not those of seed {seed!r:.40}.")
     return seed, n
 
+# %% ../nbs/api/exam.ipynb #ba602ec1
 def mark_paper(
     nb:Path,            # the paper
     seconds:float=300,  # for the whole of it

@@ -323,6 +323,7 @@ def judge(
 
 _AFTER = 120 # seconds to compare, to look for the mistake and to show it
 
+# %% ../nbs/api/exercises.ipynb #ff6354c1
 def _judged(exercise, answer, seconds):
     if answer is None or answer is ...: return _not_yet(exercise)
     if callable(exercise.answer) != callable(answer): return _wrong_kind(exercise, answer)

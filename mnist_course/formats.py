@@ -63,6 +63,7 @@ def _header(file):
         raise FormatError(f"{file}, line 1: there is no header: begin with label,pixel0,pixel1, …")
     return names
 
+# %% ../nbs/api/formats.ipynb #cf7accc1
 def _table(file, header):
     try:
         with open(file, encoding="utf-8-sig") as f, warnings.catch_warnings():

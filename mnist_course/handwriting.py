@@ -77,6 +77,7 @@ def _as_array(image): # nothing if none can be made
         return (image.float() if image.dtype.is_floating_point else image).numpy()
     except (ValueError, TypeError, RuntimeError): return None # ragged lists, sparse tensors
 
+# %% ../nbs/api/handwriting.ipynb #4e8732c1
 def _from_numbers(image)->np.ndarray: # (h, w) from 0 to 1
     x = _as_array(image)
     if x is None or x.dtype.kind not in "buif":

@@ -250,6 +250,7 @@ def _must_be_a_place(file): # both, before either is written
         raise ValueError(f"There is no folder {file.absolute().parent} to write to: make it.")
     if file.is_dir(): raise ValueError(f"{file} is a folder: give a file's name.")
 
+# %% ../nbs/api/marking.ipynb #mk7000c1
 def _encodable(v): # names that are no UTF-8 come out of archives made on Windows
     return v.encode("utf-8", "backslashreplace").decode()
 

@@ -71,6 +71,7 @@ def set_up(
     model = relu_net(x.shape[1], n_hidden, 10, torch.Generator().manual_seed(seed))
     return SetUp(x, y, xv, yv, model, rng, lr=lr, seed=seed)
 
+# %% ../nbs/api/patients.ipynb #d802c5c1
 def _four(data):
     if not isinstance(data, (tuple, list)) or len(data) != 4:
         raise ValueError("Data are four tensors, (x, y, xv, yv): give rows and labels to train on "

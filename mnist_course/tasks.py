@@ -42,6 +42,7 @@ def load_data(
 def _named(data): # one of the course's, or a path
     return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
 
+# %% ../nbs/api/tasks.ipynb #8efa80c1
 def labelled(
     data:str, # a path
     part:str, # "train" or "test"
@@ -87,8 +88,7 @@ def train(
     report:Path=None,  # where the result goes, as JSON; not kept if not given
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
-    model = models.make(method, seed, device, **_epochs(method, epochs))
-    data = _named(data)
+    model, data = models.make(method, seed, device, **_epochs(method, epochs)), _named(data)
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
     fit_on, judge = load_data(data)
@@ -247,6 +247,7 @@ def _imported(what): # the dictionary that a function of the user's gives
                          "loss_func and dl.")
     return given
 
+# %% ../nbs/api/tasks.ipynb #1a6d1dc1
 def _examined(what, given):
     try: inspect.signature(clinic.examine).bind(**given)
     except TypeError as e:
