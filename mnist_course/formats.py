@@ -76,7 +76,6 @@ def _table(file, header):
                           f"{len(header)} columns.")
     return table
 
-# %% ../nbs/api/formats.ipynb #ordered1
 def _in_order(file, names): # of columns called pixel0 and so on
     numbers = [int(m[1]) for m in map(re.compile(r"pixel(\d+)").fullmatch, names) if m]
     for before, after in zip(numbers, numbers[1:], strict=False):

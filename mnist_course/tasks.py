@@ -34,15 +34,10 @@ def load_data(
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
     if len(train[0]) < 5:
-        raise ValueError(f"{data} holds {len(train[0])} images and no part to judge by: give five "
-                         "or more, of which a fifth is held out.")
+        raise ValueError(f"{data} holds {len(train[0])} images: give five or more to hold some out.")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
-def _named(data): # one of the course's, or a path
-    return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
-
-# %% ../nbs/api/tasks.ipynb #8efa80c1
 def labelled(
     data:str, # a path
     part:str, # "train" or "test"
@@ -57,6 +52,9 @@ def _has_test(path): # a part of its own to judge by
     if path.is_dir():
         return bool(formats._own_folders(path, "test") or formats._own_idx(path, "test"))
     return path.suffix == ".npz" and formats._has_parts(path)
+
+def _named(data): # one of the course's, or a path
+    return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
 
 # %% ../nbs/api/tasks.ipynb #77630d28
 def describe(
