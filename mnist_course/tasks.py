@@ -34,7 +34,7 @@ def load_data(
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
     if len(train[0]) < 5:
-        raise ValueError(f"{data} holds {len(train[0])} images: give five or more to hold some out.")
+        raise ValueError(f"{data} holds {len(train[0])} images: give five, to hold some out.")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
