@@ -17,7 +17,8 @@ if os.name != "nt": import faults
 KINDS = list(faults.KINDS) if os.name != "nt" else []
 SAMPLE = {"killed while the stand-in is made": 1, "a stopped process holds the lock": 1,
           "Ctrl-C while the data is fetched": 2, "Ctrl-C while a lesson runs": 1,
-          "stopped or killed while a model trains, then the same command again": 2}
+          "stopped or killed while a model trains, then the same command again": 2,
+          "one of three is killed while they train": 2, "one of three fails, or has no room": 2}
 
 
 @posix
