@@ -79,8 +79,7 @@ class Checkpoint:
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
         self.file, self.stop = checks.file(file), False
-        if not isinstance(about, dict): saved._words({"about": about}) # says so
-        self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
+        self.about = {**saved._words({"about": about})["about"], "torch": torch.__version__}
         self.last = time.monotonic()
         # tensors and place, if the file is there
         self.found:Any = processes.from_first(lambda: self._read() if self.file.exists() else None)
