@@ -191,9 +191,27 @@ def unpacked(weights: dict) -> dict: # name -> layers
                         for layer in m["layers"]] for m in weights["methods"]}
 
 
+def digest(weights: dict) -> str:
+    "Of all that the file says."
+    said = {k: v for k, v in weights.items() if k not in ("digest", "data")}
+    return hashlib.sha256(json.dumps([said, weights["data"]]).encode()).hexdigest()
+
+
 def read(file: Path = FILE) -> dict:
-    "The committed file's content."
-    return json.loads(file.read_text("utf-8").removeprefix(BEFORE).removesuffix(AFTER))
+    "The committed file's content; a `ValueError` if it is not what was written."
+    try:
+        found = json.loads(file.read_text("utf-8").removeprefix(BEFORE).removesuffix(AFTER))
+        whole = found["digest"] == digest(found)
+    except (ValueError, KeyError, TypeError, RecursionError): whole = False
+    if not whole: raise ValueError(f"{file} is damaged: make it anew, with `make weights`.")
+    return found
+
+
+def write(weights: dict, file: Path = FILE) -> None:
+    "What `read` reads; the bytes come last, so that what stands before them can be read."
+    data, said = weights["data"], {k: v for k, v in weights.items() if k not in ("digest", "data")}
+    sealed = {**said, "digest": digest(weights), "data": data}
+    file.write_text(BEFORE + json.dumps(sealed, ensure_ascii=False) + AFTER, "utf-8")
 
 
 def learned(name, train, test) -> dict:
@@ -234,9 +252,7 @@ def main() -> None:
                    "accuracy": {"float32": round(found[name]["float32"], 4),
                                 "packed": round(right, 4)}}
         print(f"{name}: {found[name]['float32']:.2%}, packed {right:.2%}")
-    data = weights.pop("data") # last: what comes before it can be read
-    FILE.write_text(BEFORE + json.dumps({"seed": SEED, **weights, "data": data},
-                                        ensure_ascii=False) + AFTER, "utf-8")
+    write({"seed": SEED, **weights})
     print(f"{FILE.relative_to(PROJECT)}: {FILE.stat().st_size/1000:.0f} kB")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import marking
+from . import checks, marking
 from .data import get_data, hold_out, load_split
 
 # %% ../nbs/api/capstone.ipynb #a5b0d455
@@ -26,11 +26,18 @@ def foreign_parts(
 )->list[str]: # such as "torch.nn"; empty if all is your own
     "What a notebook takes ready-made, as far as its source shows it."
     found = []
-    for source in marking._sources(nb):
+    for source in _code_of(nb):
         try: tree = ast.parse(source)
-        except SyntaxError: continue
+        except (SyntaxError, ValueError, MemoryError, RecursionError): continue
         for node in ast.walk(tree): found += _foreign(node)
     return sorted(set(found))
+
+def _code_of(nb): # a notebook's code cells, or one sentence
+    nb = checks.file(nb, "nb")
+    if not nb.is_file(): raise ValueError(f"There is no {nb}.")
+    try: return list(marking._sources(nb))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
+        raise ValueError(f"{nb} is no notebook ({e!s:.60}): save it again, as Jupyter does.") from e
 
 # %% ../nbs/api/capstone.ipynb #d96f7dbf
 def _foreign(node):
@@ -104,6 +111,15 @@ def _capstone_data(): # NumPy: 48,000 to train on, 12,000 held out
     parts = hold_out(*load_split(get_data("full"), "training"), seed=0)
     return tuple(part.numpy() for part in parts)
 
+# %% ../nbs/api/capstone.ipynb #e88f46c1
+def _four(data): # as `_capstone_data` gives them
+    if not isinstance(data, (tuple, list)) or len(data) != 4:
+        raise ValueError("Data are four arrays, (x, y, xv, yv): give images and labels to train on "
+                         "and to judge by.")
+    pairs = [(checks.image_array(x), checks.label_array(y, len(x), 10))
+             for x, y in (data[:2], data[2:])]
+    return *pairs[0], *pairs[1]
+
 def _for_accuracy(share, goal): return sum(share >= goal - less for less in (0, .005, .015, .035))
 
 # %% ../nbs/api/capstone.ipynb #0ccf447d
@@ -116,9 +132,11 @@ def check_capstone(
     seed:int=0,           # for `train`
 )->CapstoneResult:
     "Train a capstone anew in its own process and fill in the rubric."
-    if not Path(nb).is_file(): raise ValueError(f"There is no {nb}.")
-    x, y, xv, yv = data or _capstone_data()
-    foreign, short = foreign_parts(nb), max(60, seconds/10)
+    foreign = foreign_parts(nb)
+    short = max(60, checks.number(seconds, "seconds", .01, 1e6)/10)
+    memory, goal = checks.count(memory, "memory", 1 << 20), checks.number(goal, "goal", 0, 1)
+    seed = checks.count(seed, "seed", 0)
+    x, y, xv, yv = _four(data) if data is not None else _capstone_data()
     few, labels = x[:2000], y[:2000]
     mixed = np.random.default_rng(seed).permutation(labels)
     def small(y): return _train_apart(nb, few, y, xv[:1000], seed, short, memory)

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import bars, processes, saved
+from . import bars, checks, processes, saved
 
 # %% ../nbs/api/checkpoint.ipynb #3fae16d1
 class LossWatch:
@@ -76,8 +76,8 @@ class Checkpoint:
         file:Path,  # written again and again; removed by `finished`
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
-        self.file, self.stop, self.last = Path(file), False, time.monotonic()
-        self.about = saved._words({"about": {**about, "torch": torch.__version__}})["about"]
+        self.file, self.stop, self.last = checks.file(file), False, time.monotonic()
+        self.about = {**saved._words({"about": about})["about"], "torch": torch.__version__}
         self.found:Any = processes.from_first(lambda: self._read() if self.file.exists() else None)
 
     def _read(self):

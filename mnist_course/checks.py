@@ -303,7 +303,7 @@ def metrics(
     taken:tuple=("epoch", "train_loss", "valid_loss", "seconds"), # names of other figures
 )->list:
     "Functions of different names; anything else is a `ValueError`."
-    functions = list(functions)
+    functions = list(functions) if hasattr(functions, "__iter__") else [functions]
     names = [getattr(f, "__name__", None) for f in functions]
     if not all(callable(f) and name for f, name in zip(functions, names, strict=True)):
         raise ValueError("A metric is a function with a name: give functions, as def makes them.")

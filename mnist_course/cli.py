@@ -272,6 +272,7 @@ def _methods():
     for name, what in METHODS.items(): print(f"{name:20} {what}")
 
 # %% ../nbs/api/cli.ipynb #1bd5afa2
+_IN_A_LINE = {9: "\\t", 10: "\\n", 13: "\\r"} # a file's name may hold anything
 _Model = Annotated[Path, typer.Argument(metavar="model", help="a file from train --save")]
 _Seed = Annotated[int, typer.Option(help="for everything that is random")]
 _Device = Annotated[str|None, typer.Option(help="cpu or cuda; a GPU if there is one")]
@@ -314,6 +315,17 @@ def _print_accuracy(done):
     if done.get("seconds"): print(f"trained in {done['seconds']:.1f} s")
     if done.get("saved"): print(f"saved as {done['saved']}")
 
+# %% ../nbs/api/cli.ipynb #3f7d12c1
+@command()
+def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
+    "Judge a saved model on the testing part of a dataset."
+    from mnist_course.tasks import evaluate
+    done = evaluate(model, data)
+    if as_json: return _print_json(done)
+    _print_accuracy(done)
+    for label, right in done["classes"].items():
+        print(f"  class {label:<4} {right:<7.2%} {done.get('names', {}).get(label, '')}".rstrip())
+
 # %% ../nbs/api/cli.ipynb #eva1c0de
 @command()
 def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
@@ -340,7 +352,7 @@ def _predict(files:Annotated[list[str], typer.Argument(metavar="files", help="pi
         elif "error" in one: _complain(f"{one['file']}: {one['error']}", 1)
         else:
             shares = sorted(one["probabilities"].items(), key=lambda share: -share[1])
-            print(one["file"], one.get("name", one["class"]),
+            print(one["file"].translate(_IN_A_LINE), one.get("name", one["class"]),
                   *(f"{c}:{p:.4f}" for c, p in shares), sep="\t", flush=True)
     return 1 if failed else 0
 
@@ -415,8 +427,17 @@ def main(
     args:list[str]|None=None, # words after the command's name; the process's own if not given
 )->int: # 0: all went well; 1: something failed; 2: a person's mistake; 130: Ctrl-C; 141: no reader
     "Do what the words say."
-    return ended("mnist_course", lambda: _read(args)(), (DataError, ValueError))
+    return ended("mnist_course", lambda: _done(_read(args)), (DataError, ValueError))
 
+def _done(do): # a TypeError of our own checks is a person's mistake, too
+    try: return do()
+    except TypeError as e:
+        tb = e.__traceback__
+        while tb.tb_next: tb = tb.tb_next
+        if Path(tb.tb_frame.f_code.co_filename).name != "checks.py": raise
+        raise DataError(str(e)) from e
+
+# %% ../nbs/api/cli.ipynb #ma1n00c1
 def _read(args): # what is to be done; ends the program after --help, and after words amiss
     words = typer.main.get_command(app)
     try: found = words.main(args, prog_name="mnist_course", standalone_mode=False)
@@ -427,6 +448,7 @@ def _read(args): # what is to be done; ends the program after --help, and after 
         else: _complain(f"{said}. See mnist_course --help.", 2)
         raise SystemExit(2) from None
     if callable(found): return found
+    if found == 130: raise KeyboardInterrupt # Typer met Ctrl-C, and says nothing
     raise SystemExit(found or 0)
 
 # %% ../nbs/api/cli.ipynb #cl1end02
@@ -448,6 +470,9 @@ def ended(
         warnings.simplefilter("ignore")
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         return _complain("stopped, as you asked.", 130, program)
+    except MemoryError:
+        return _complain("There is not enough memory: close other programs, or take fewer images.",
+                         1, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(_told(e), 2, program))
 
@@ -455,7 +480,7 @@ def ended(
 def _one_sentence(message, *_, **__): print(f"\nWARNING: {message}\n", file=sys.stderr)
 
 def _flushed(status): # what was printed has arrived, or its error comes now
-    sys.stdout.flush()
+    if sys.stdout: sys.stdout.flush() # there is none after `>&-`
     return int(status) if isinstance(status, int) else 0
 
 def _complain(error, status, program="mnist_course"):
@@ -463,12 +488,14 @@ def _complain(error, status, program="mnist_course"):
     return status
 
 def _told(error:OSError): # the system's own word: no room, no permission, a read-only disk
+    if isinstance(error, FileNotFoundError) and not error.filename:
+        return "The folder you are in is gone: change into another."
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}. See whether there is room and whether you may write."
 
 def _silent(status):
     "Give up what could not be printed, or Python would try once more, and say so, at its end."
-    try: sys.stdout.flush()
+    try: _flushed(status)
     except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 

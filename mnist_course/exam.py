@@ -21,7 +21,7 @@ def draw(
 )->list[str]: # keys, such as "02.1", in the order of the lessons
     "The exercises of a paper, spread over the lessons as evenly as can be."
     known = list(exercises.EXERCISES)
-    n = checks.count(n, "n", most=len(known))
+    n, seed = checks.count(n, "n", most=len(known)), checks.count(seed, "seed", 0)
     rng, chosen = random.Random(f"exam {seed}"), []
     while len(chosen) < n:
         left = [key for key in known if key not in chosen]
@@ -37,18 +37,24 @@ def check(
 )->Page:     # in the exam; the usual result when the paper is marked
     "Take an answer: it is marked with the whole paper."
     if os.environ.get("MNIST_COURSE_MARKING"): return exercises.check(key, answer)
+    key = exercises.exercise(key).key # tells a slip now, not when the paper is marked
     empty = answer is None or answer is ...
     return Page(f"{key}: {'nothing yet' if empty else 'taken; it is marked with the paper'}.")
 
 # %% ../nbs/api/exam.ipynb #9e731616
 def _task(folder, key): # the cells of one exercise
-    books = sorted(Path(folder).glob(f"{key.split('.')[0]}_*.ipynb"))
+    books = sorted(checks.file(folder, "folder").glob(f"{key.split('.')[0]}_*.ipynb"))
     if not books:
         raise ValueError(f"{folder} holds no workbook of lesson {key.split('.')[0]}: name the "
                          "folder `exercises` of a clone of the course.")
     place = key.replace(".", "-")
-    cells = json.loads(books[0].read_text(encoding="utf-8"))["cells"]
-    return [c for c in cells if c["id"] in (f"task-{place}", f"answer-{place}")]
+    try:
+        cells = json.loads(books[0].read_text(encoding="utf-8"))["cells"]
+        found = [c for c in cells if c["id"] in (f"task-{place}", f"answer-{place}")]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError): found = []
+    if len(found) == 2: return found
+    raise ValueError(f"{books[0]} is damaged or has no exercise {key}: make the workbooks anew, "
+                     "with `make exercises`.")
 
 def _cell(kind, source, name):
     cell = {"cell_type": kind, "id": name, "metadata": {},
@@ -75,7 +81,7 @@ def paper(
     for key in draw(seed, n): cells += _task(folder, key)
     kernel = {"display_name": "python3", "language": "python", "name": "python3"}
     return {"cells": cells, "metadata": {"kernelspec": kernel, "mnist_course":
-            {"exam": seed, "n": n}}, "nbformat": 4, "nbformat_minor": 5}
+            {"exam": seed, "n": n, "keys": draw(seed, n)}}, "nbformat": 4, "nbformat_minor": 5}
 
 def _name(seed): return f"exam-{seed}.ipynb"
 
@@ -87,7 +93,7 @@ def write_paper(
     n:int=10,      # how many exercises
 )->Path:           # the notebook
     "Write a paper; a `ValueError` if there is one already."
-    out = Path(folder)/_name(seed)
+    out = checks.file(folder, "folder")/_name(checks.count(seed, "seed", 0))
     if out.exists():
         raise ValueError(f"{out} is there already: mark it with `mnist_course exam {out}`, or "
                          "choose another seed.")
@@ -119,13 +125,21 @@ class ExamResult:
 
 # %% ../nbs/api/exam.ipynb #ba602e68
 def _about(nb): # seed and number of exercises of a paper
-    try: about = json.loads(Path(nb).read_text(encoding="utf-8"))["metadata"]["mnist_course"]
+    nb = checks.file(nb, "nb")
+    try: about = json.loads(nb.read_text(encoding="utf-8"))["metadata"]["mnist_course"]
     except FileNotFoundError: raise ValueError(f"There is no {nb}.") from None
-    except (OSError, ValueError, KeyError, TypeError): about = {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError): about = {}
     if not isinstance(about, dict) or "exam" not in about:
         raise ValueError(f"{nb} is no paper: write one with `mnist_course exam`.")
-    return about["exam"], about.get("n", 10)
+    seed, n = about["exam"], about.get("n", 10)
+    try: keys = draw(seed, n)
+    except ValueError: keys = None
+    if keys is None or about.get("keys", keys) != keys:
+        raise ValueError(f"{nb} is damaged, or from another version of the course: its exercises "
+                         f"are not those of seed {seed!r:.40}.")
+    return seed, n
 
+# %% ../nbs/api/exam.ipynb #ba602ec1
 def mark_paper(
     nb:Path,            # the paper
     seconds:float=300,  # for the whole of it

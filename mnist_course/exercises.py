@@ -9,7 +9,7 @@ __all__ = ['Exercise', 'solution_of', 'mistake_of', 'is_value', 'is_measured', '
 
 # %% ../nbs/api/exercises.ipynb #0b7b69d2
 import contextlib, copy, html, importlib, inspect, io, json, linecache, os, random
-import signal, sys, threading, time, traceback
+import signal, sys, threading, time, traceback, zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +118,7 @@ def _close(p, q, rtol, atol):
     if isinstance(p, dict) and isinstance(q, dict):
         return p.keys() == q.keys() and all(differs(p[k], q[k], rtol, atol) is None for k in p)
     try: p, q = float(p), float(q)
-    except (TypeError, ValueError, OverflowError): return p == q
+    except Exception: return type(p) is type(q) and bool(p == q)
     return p == q or (p != p and q != q) or abs(p - q) <= atol + rtol*abs(q)
 
 # %% ../nbs/api/exercises.ipynb #6a55af54
@@ -157,12 +157,15 @@ def limited(
     if not (main and hasattr(signal, "setitimer")):
         with _limited_thread(seconds): yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, .5) # again, if the answer catches the first
+    before, start = signal.signal(signal.SIGALRM, stop), time.monotonic()
+    # again, if the answer catches the first; a limit around this one goes on after it
+    outer, _ = signal.setitimer(signal.ITIMER_REAL, seconds, .5)
     try: yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        left = max(outer - (time.monotonic() - start), .001)
+        if outer: signal.setitimer(signal.ITIMER_REAL, left, .5)
 
 # %% ../nbs/api/exercises.ipynb #494cd755
 @contextlib.contextmanager
@@ -195,15 +198,37 @@ class _Outcome:
 def _outcome(exercise, answer, args):
     mine = copy.deepcopy(args)
     try: out = _Outcome(exercise.run(answer, *mine))
-    except Exception as e: return _Outcome(error=explain(e), kind=type(e).__name__)
+    except (TooLong, KeyboardInterrupt): raise
+    except BaseException as e: # sys.exit() as well
+        return _Outcome(error=f"It raises {explain(e)}.", kind=type(e).__name__)
+    if said := _unusable(out.value): return _Outcome(error=said, kind="unusable")
     if not exercise.in_place:
         out.changed = tuple(i for i, (p, q) in enumerate(zip(mine, args, strict=True))
-                            if not callable(q) and differs(p, q, 0, 0))
+                            if not callable(q) and (_unusable(p) or _unlike(p, q, 0, 0)))
     return out
+
+# %% ../nbs/api/exercises.ipynb #unus0002
+_MOST, _DEEPEST = 1_000_000, 20 # values and lists that are compared, and lists within lists
+
+def _unusable(v): # why a value cannot be compared, in words; none if it can
+    try: return _looked_through(v, [_MOST], 0)
+    except Exception as e: return f"It cannot be read: it raises {explain(e)}."
+
+def _looked_through(v, left, deep):
+    within = v.values() if isinstance(v, dict) else v if isinstance(v, (list, tuple)) else ()
+    many = hasattr(v, "tolist") and (v.numel() if hasattr(v, "numel") else getattr(v, "size", 1))
+    left[0] -= max(many, len(within))
+    if left[0] < 0: return f"It gives more than {_MOST:,} values, too many to compare."
+    if deep > _DEEPEST: return "It gives lists within lists without end: does one contain itself?"
+    return next((said for item in within if (said := _looked_through(item, left, deep + 1))), None)
+
+def _unlike(p, q, rtol, atol): # `differs`, of values that may raise when they are compared
+    try: return differs(p, q, rtol, atol)
+    except Exception as e: return f"It cannot be compared: it raises {explain(e)}."
 
 # %% ../nbs/api/exercises.ipynb #fd6424e1
 def explain(
-    e:Exception, # raised by a learner's code
+    e:BaseException, # raised by a learner's code
 )->str:          # such as "IndexError in line 3, `return x[5]`: list index out of range"
     "What was raised, and in which line of the learner's."
     frames = traceback.extract_tb(e.__traceback__)
@@ -211,9 +236,10 @@ def explain(
     own = [f for f in frames if not (here and f.filename.startswith(here))
            and "site-packages" not in f.filename and f.filename != __name__]
     said = type(e).__name__
+    try: text = (str(e).splitlines() or [""])[0]
+    except Exception: text = "it cannot be shown"
     if own and (line := linecache.getline(own[-1].filename, own[-1].lineno).strip()):
         said += f" in line {own[-1].lineno}, `{line}`"
-    text = str(e).splitlines()[0] if str(e) else ""
     return f"{said}: {text}" if text else said
 
 # %% ../nbs/api/exercises.ipynb #7326ad8b
@@ -229,7 +255,7 @@ def _outcomes(exercise, answer, inputs, seconds=10):
 
 def _agree(exercise, p, q): # did two answers do the same with an input?
     if p.kind or q.kind: return p.kind == q.kind
-    return (differs(p.value, q.value, exercise.rtol, exercise.atol) is None
+    return (_unlike(p.value, q.value, exercise.rtol, exercise.atol) is None
             and p.changed == q.changed)
 
 # %% ../nbs/api/exercises.ipynb #a839693d
@@ -260,8 +286,11 @@ class Result:
 # %% ../nbs/api/exercises.ipynb #3c72d9f4
 def _brief(v, limit=200): # a value in a line
     about = ""
-    if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
-    words = " ".join(str(_rounded(_plain(v))).split())
+    try:
+        if getattr(v, "shape", ()): about = f"{tuple(v.shape)}, "
+        if _unusable(v): return "that cannot be shown"
+        words = " ".join(str(_rounded(_plain(v))).split())
+    except Exception: return "that cannot be shown"
     return about + (words if len(words) <= limit else words[:limit - 1] + "…")
 
 def _rounded(v):
@@ -286,6 +315,16 @@ def judge(
     seconds:float=10,  # in which it must be through with all inputs
 )->Result:
     "Mark an answer; nothing is printed and nothing kept."
+    try:
+        with limited(seconds + _AFTER): return _judged(exercise, answer, seconds)
+    except TooLong:
+        text = "not yet. What it gives takes minutes to compare or to show."
+        return Result(exercise.key, False, _said(exercise, text))
+
+_AFTER = 120 # seconds to compare, to look for the mistake and to show it
+
+# %% ../nbs/api/exercises.ipynb #ff6354c1
+def _judged(exercise, answer, seconds):
     if answer is None or answer is ...: return _not_yet(exercise)
     if callable(exercise.answer) != callable(answer): return _wrong_kind(exercise, answer)
     inputs = exercise.inputs()
@@ -351,13 +390,13 @@ def _mistake(exercise, inputs, mine): # the name of the only twin that agrees ev
     return found[0] if len(found) == 1 else None
 
 def _in_words(exercise, p, q): # in what an outcome differs from the right one
-    if p.error: return f"It raises {p.error}."
+    if p.error: return p.error
     if q.error: return f"It should refuse this input with a {q.kind}."
     if p.changed and p.changed != q.changed:
         names = _names(exercise)
         return f"It changes what it is given: {', '.join(names[i] for i in p.changed)}."
     if not callable(exercise.answer): return "That is not it."
-    return differs(p.value, q.value, exercise.rtol, exercise.atol)
+    return _unlike(p.value, q.value, exercise.rtol, exercise.atol)
 
 # %% ../nbs/api/exercises.ipynb #e9b0bdc9
 def progress_file()->Path:
@@ -367,7 +406,8 @@ def progress_file()->Path:
     return user_data_path("mnist_course")/"progress.jsonl"
 
 def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
-    line = json.dumps({"exercise": key, "event": event, "at": time.strftime("%Y-%m-%d %H:%M")})
+    record = {"exercise": key, "event": event, "at": time.strftime("%Y-%m-%d %H:%M")}
+    line = json.dumps({**record, "sum": _sum(record)})
     try:
         file = progress_file()
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -376,15 +416,23 @@ def _note(key, event): # event: "wrong", "passed", "hint" or "solution"
         print(f"(Your progress could not be kept: {e}. Name a file in MNIST_COURSE_PROGRESS.)")
 
 # %% ../nbs/api/exercises.ipynb #05687d40
-def _events(key=None): # what happened, in order: pairs of an exercise and an event
+def _sum(record): return f"{zlib.crc32(json.dumps(record, sort_keys=True).encode()):08x}"
+
+def _record(line): # what a line of the file holds; nothing if it is damaged
+    try:
+        record = json.loads(line)
+        fits = record.pop("sum", None) in (_sum(record), None)
+    except (ValueError, AttributeError, TypeError, RecursionError): return None
+    fits &= set(record) == {"exercise", "event", "at"}
+    return record if fits and isinstance(record["exercise"], str) else None
+
+def _records(): # of all lines, in order
     try: lines = progress_file().read_text("utf-8", errors="replace").splitlines()
     except (OSError, RuntimeError, ImportError): return []
-    found = []
-    for line in lines:
-        try: record = json.loads(line)
-        except ValueError: continue
-        if isinstance(record, dict) and isinstance(record.get("exercise"), str):
-            found.append((record["exercise"], record.get("event")))
+    return [_record(line) for line in lines if line.strip()]
+
+def _events(key=None): # what happened, in order: pairs of an exercise and an event
+    found = [(r["exercise"], r["event"]) for r in _records() if r]
     return [event for k, event in found if k == key] if key else found
 
 # %% ../nbs/api/exercises.ipynb #b59b8f45
@@ -498,6 +546,12 @@ def progress()->Page: # shown already
         lines.append(f"Lesson {lesson}: {done} of {len(keys)}")
         lines += [f"  {key} {_KNOWN[key].title}: {mark}"
                   for key, mark in zip(keys, marks, strict=True) if mark]
+    if damaged := _records().count(None):
+        many = _number(damaged, "line is", "lines are")
+        lines.append(f"{many} damaged in {progress_file()}, and not counted.")
+    try: progress_file().read_bytes()
+    except FileNotFoundError: pass
+    except OSError as e: lines.append(f"{progress_file()} cannot be read: {e.strerror}.")
     return _show(Page("\n".join(lines)))
 
 # %% ../nbs/api/exercises.ipynb #03d90d55

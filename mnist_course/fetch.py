@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LARGEST_FILE', 'FULL', 'EXPECTED', 'KEPT', 'FOLDERS', 'BELONGS', 'MOST_MEMBERS', 'MOST_BYTES', 'PATIENCE', 'SETTINGS',
-           'SILENCE', 'HOW_TO_GET_MNIST', 'NotAvailable', 'NowhereError', 'read_image', 'file_number', 'pixel_digest',
-           'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download', 'write_images',
-           'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked', 'get_data',
-           'source_of']
+           'SILENCE', 'HOW_TO_GET_MNIST', 'NotAvailable', 'NowhereError', 'check_png', 'read_image', 'file_number',
+           'pixel_digest', 'class_digests', 'UnknownDrawWarning', 'verify', 'whole', 'load_parts', 'unpack', 'download',
+           'write_images', 'draw_threes_and_sevens', 'StandInWarning', 'standin_images', 'data_folder', 'locked',
+           'get_data', 'source_of']
 
 # %% ../nbs/api/fetch.ipynb #fe000004
 import configparser, errno, gzip, hashlib, io, json, os, re, shutil, sys, tarfile, tempfile
@@ -34,23 +34,35 @@ class NowhereError(DataError):
     "Every way to the data has been tried; the message says what each one said."
 
 # %% ../nbs/api/fetch.ipynb #fe000009
-LARGEST_FILE = 1_000_000 # bytes; MNIST's images have about 300, its largest table 300,000
+_PNG = b"\x89PNG\r\n\x1a\n"
 
-def _read_png(
-    file:Path,
-)->bytes:      # the whole file
-    "A PNG file whose checksums all fit; a `ValueError` says what is wrong with it."
-    with open(file, "rb") as f: png = f.read(LARGEST_FILE + 1)
-    if len(png) > LARGEST_FILE: raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
-    if not png.startswith(b"\x89PNG\r\n\x1a\n"): raise ValueError("it does not begin as PNG does")
-    start, kind = 8, b""
+def check_png(
+    png:bytes, # the whole of a file; what does not begin as PNG does is passed over
+)->None:
+    "A `ValueError` if a checksum of a PNG file is wrong, or if the file is cut off."
+    start, kind = len(_PNG), b"" if png.startswith(_PNG) else b"IEND"
     while kind != b"IEND": # a chunk: length, kind, contents, checksum of kind and contents
         end = start + 8 + int.from_bytes(png[start:start + 4], "big")
         if end + 4 > len(png): raise ValueError("it is cut off")
         kind, checksum = png[start + 4:start + 8], int.from_bytes(png[end:end + 4], "big")
         if zlib.crc32(png[start + 4:end]) != checksum: raise ValueError("its checksum is wrong")
         start = end + 4
+
+# %% ../nbs/api/fetch.ipynb #fe00009b
+LARGEST_FILE = 1_000_000 # bytes; MNIST's images have about 300, its largest table 300,000
+
+def _read_png(
+    file:Path,
+)->bytes:      # the whole file
+    "A PNG file whose checksums all fit; a `ValueError` says what is wrong with it."
+    with open(file, "rb", opener=_at_once) as f: png = f.read(LARGEST_FILE + 1)
+    if len(png) > LARGEST_FILE: raise ValueError(f"it has more than {LARGEST_FILE:,} bytes")
+    if not png.startswith(_PNG): raise ValueError("it does not begin as PNG does")
+    check_png(png)
     return png
+
+def _at_once(name, flags): # a pipe among the files is no reason to wait
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 # %% ../nbs/api/fetch.ipynb #fe00000a
 def read_image(
@@ -384,6 +396,8 @@ def _from_archives(name:str, folder:Path)->None:
         raise DataError(f"MNIST_COURSE_ARCHIVES names {place}, which is not a folder: "
                         "give the folder that holds the archives.")
     archive = Path(place)/f"{FOLDERS[name]}.tgz"
+    if archive.exists() and not (archive.is_file() or archive.is_dir()): # a pipe has no end
+        raise DataError(f"{archive} is no ordinary file: get the archive again.")
     try: names = os.listdir(place)
     except OSError as e: raise DataError(_cannot_read(place, e)) from e
     if archive.name not in names: raise NotAvailable(f"{place} holds no {archive.name}")

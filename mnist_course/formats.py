@@ -7,7 +7,7 @@ __all__ = ['FormatError', 'read_csv', 'write_csv', 'write_submission', 'read_idx
            'read_npz', 'read_openml', 'read', 'label_names']
 
 # %% ../nbs/api/formats.ipynb #637287d5
-import csv, gzip, re, struct, warnings, zipfile, zlib
+import csv, gzip, io, re, struct, warnings, zipfile, zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import bars, checks
-from .fetch import whole
+from .fetch import check_png, whole
 
 # %% ../nbs/api/formats.ipynb #f42eab93
 class FormatError(ValueError): "A file is not what it should be; the message says where and how."
@@ -26,7 +26,7 @@ def read_csv(
     file:Path, # a header, then a line for each image
 )->tuple[Tensor, Tensor|None]: # images (n, 28, 28), labels (n,) or none
     "Images from a table of grey values; a `FormatError` names line and column of what is wrong."
-    header = _header(file := checks.file(file))
+    header = _header(file := _ordinary(file))
     labelled = "label" in header
     if header.count("label") > 1 or len(header) - labelled != 784:
         raise FormatError(f"{file}: the header has {len(header)} columns: give 784 pixels, and a "
@@ -40,9 +40,20 @@ def read_csv(
     return torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 28, 28)), y
 
 # %% ../nbs/api/formats.ipynb #cf7accae
+_LARGEST = 1 << 32 # bytes of a table or an archive; MNIST as a table has 110 million
+
+def _ordinary(file): # no pipe, which would be waited for, and nothing that fills the memory
+    file = checks.file(file)
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        raise FormatError(f"{file} is no ordinary file: name one that is.")
+    if file.is_file() and file.stat().st_size > _LARGEST:
+        raise FormatError(f"{file} has more than {_LARGEST:,} bytes: it holds no digits.")
+    return file
+
 def _header(file):
     try:
-        with open(file, encoding="utf-8-sig", newline="") as f: names = next(csv.reader(f), [])
+        with open(file, encoding="utf-8-sig", newline="") as f:
+            names = next(csv.reader([f.readline(1 << 20)]), [])
     except UnicodeDecodeError as e: raise FormatError(f"{file} is not a text file ({e}).") from e
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     except csv.Error as e: raise FormatError(f"{file} is no table of numbers ({e}).") from e
@@ -52,6 +63,7 @@ def _header(file):
         raise FormatError(f"{file}, line 1: there is no header: begin with label,pixel0,pixel1, …")
     return names
 
+# %% ../nbs/api/formats.ipynb #cf7accc1
 def _table(file, header):
     try:
         with open(file, encoding="utf-8-sig") as f, warnings.catch_warnings():
@@ -64,7 +76,6 @@ def _table(file, header):
                           f"{len(header)} columns.")
     return table
 
-# %% ../nbs/api/formats.ipynb #ordered1
 def _in_order(file, names): # of columns called pixel0 and so on
     numbers = [int(m[1]) for m in map(re.compile(r"pixel(\d+)").fullmatch, names) if m]
     for before, after in zip(numbers, numbers[1:], strict=False):
@@ -125,14 +136,16 @@ def read_idx(
     file:Path, # an IDX file of bytes, gzipped or not
 )->Tensor:     # uint8, of the sizes that the file names
     "The array of an IDX file; a `FormatError` if it is none, or is cut short."
-    file = checks.file(file)
+    file = _ordinary(file)
     try: raw = file.read_bytes()
     except OSError as e: raise FormatError(f"{file} cannot be read: {e.strerror}.") from e
     if raw[:2] == b"\x1f\x8b": raw = _unzipped(file, raw)
     if len(raw) < 4 or raw[:3] != b"\0\0\x08" or not 1 <= raw[3] <= 4:
         raise FormatError(f"{file} begins with {raw[:4].hex(' ') or 'nothing'}: an IDX file of "
                           "bytes begins with 00 00 08 and the number of dimensions.")
-    sizes = struct.unpack_from(f">{raw[3]}I", raw.ljust(20, b"\0"), 4)
+    if len(raw) < 4 + 4*raw[3]:
+        raise FormatError(f"{file} ends after {len(raw)} bytes, within its sizes: it is cut short.")
+    sizes = struct.unpack_from(f">{raw[3]}I", raw, 4)
     n = int(np.prod(sizes, dtype=object))
     values = raw[4 + 4*raw[3]:]
     if len(values) != n:
@@ -149,7 +162,8 @@ def _unzipped(file, raw):
     try: out = unzip.decompress(raw, _LIMIT)
     except zlib.error as e: raise FormatError(f"{file} is damaged: {e}.") from e
     if unzip.unconsumed_tail: raise FormatError(f"{file} unfolds to more than {_LIMIT} bytes.")
-    if not unzip.eof: raise FormatError(f"{file} is cut short.")
+    if not unzip.eof: raise FormatError(f"{file} is cut short: take another copy.")
+    if unzip.unused_data: raise FormatError(f"{file} goes on behind its end: it is damaged.")
     return out
 
 # %% ../nbs/api/formats.ipynb #bd243525
@@ -222,13 +236,15 @@ def _same_size(file, pixels, first):
 
 def _grey(file):
     try:
-        with Image.open(file) as image:
+        raw = file.read_bytes()
+        check_png(raw)
+        with Image.open(io.BytesIO(raw)) as image:
             if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
             clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
             if clear: raise ValueError("it is transparent: save it without transparency")
             return np.array(image.convert("L"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
-        raise FormatError(f"{file} cannot be read as an image ({e}).") from e
+    except Exception as e: # a damaged file makes Pillow raise almost anything
+        raise FormatError(f"{file} cannot be read as an image ({e}): save it again.") from e
 
 # %% ../nbs/api/formats.ipynb #f241f580
 _NAMED = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "y_test"))
@@ -238,12 +254,11 @@ def read_npz(
     part:str|None=None, # "train" or "test", if it holds both
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "The arrays named images and labels, or x and y, or x_train and so on; nothing is executed."
-    file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
+    file, part = _ordinary(file), part and checks.choice(part, list(_PARTS), "part")
     try:
         with np.load(file, allow_pickle=False) as arrays: there = {k: arrays[k] for k in arrays}
-    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError,
-            TypeError, MemoryError, OverflowError) as e:
-        raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}).") from e
+    except Exception as e: # a damaged archive makes zipfile and NumPy raise almost anything
+        raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}): take another copy.") from e
     if set(there) == {"arr_0"}: return _checked(file, there["arr_0"], _labels_apart(file))
     pairs = [p for p in _NAMED if p[0] in there and (part is None or p[0] in (f"x_{part}", "x",
                                                                             "images"))]

@@ -6,7 +6,7 @@
 __all__ = ['LARGEST', 'sample_digit', 'as_grey', 'find_ink', 'steps', 'prepare', 'my_digit_file', 'my_digit', 'show_reading']
 
 # %% ../nbs/api/handwriting.ipynb #62e9fde8
-import os
+import io, os
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,6 +18,7 @@ from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from . import checks
+from .fetch import check_png
 from .plots import show
 
 # %% ../nbs/api/handwriting.ipynb #38d81e16
@@ -40,14 +41,21 @@ def sample_digit()->Image.Image: # 240 pixels wide and 300 high, in colour
 
 # %% ../nbs/api/handwriting.ipynb #eddc13b1
 LARGEST = 600 # pixels along the longer side; what is larger is reduced first
+_LARGEST_FILE = 1 << 28 # bytes
 
-def _opened(file)->Image.Image:
+def _opened(file, name=None)->Image.Image: # a path, or what can be read like a file
+    name = name or file
+    if name is file and os.path.exists(file) and not (os.path.isfile(file) or os.path.isdir(file)):
+        raise ValueError(f"{name} is no ordinary file: name a picture.")
     try:
-        with Image.open(file) as picture: return ImageOps.exif_transpose(picture)
+        with open(file, "rb") if name is file else file as f: raw = f.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE: raise ValueError("larger than any picture")
+        check_png(raw)
+        with Image.open(io.BytesIO(raw)) as picture: return ImageOps.exif_transpose(picture)
     except FileNotFoundError:
-        raise ValueError(f"There is no file {file}: give the name of a picture.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as e:
-        raise ValueError(f"{file} cannot be read as a picture ({type(e).__name__}): save it as "
+        raise ValueError(f"There is no file {name}: give the name of a picture.") from None
+    except Exception as e: # a damaged file makes Pillow raise almost anything
+        raise ValueError(f"{name} cannot be read as a picture ({type(e).__name__}): save it as "
                          "PNG or JPEG and try again.") from e
 
 # %% ../nbs/api/handwriting.ipynb #06efbb7c
@@ -60,17 +68,29 @@ def _on_paper(picture:Image.Image)->Image.Image: # what is transparent becomes p
     return Image.fromarray((grey*cover + 255*dark*(1 - cover))[..., 0].astype(np.uint8))
 
 # %% ../nbs/api/handwriting.ipynb #4e873297
+_MOST_PIXELS = 1 << 29 # numbers: Pillow takes pictures of a third as many pixels
+
+def _as_array(image): # nothing if none can be made
+    try:
+        if not isinstance(image, Tensor): return np.asarray(image)
+        image = image.detach().cpu()
+        return (image.float() if image.dtype.is_floating_point else image).numpy()
+    except (ValueError, TypeError, RuntimeError): return None # ragged lists, sparse tensors
+
+# %% ../nbs/api/handwriting.ipynb #4e8732c1
 def _from_numbers(image)->np.ndarray: # (h, w) from 0 to 1
-    x = np.asarray(image.detach().cpu() if isinstance(image, Tensor) else image)
-    if x.dtype.kind not in "buif": raise TypeError("A picture is made of numbers: give a file, a "
-                                                   f"Pillow image or an array, not {image!r:.40}.")
+    x = _as_array(image)
+    if x is None or x.dtype.kind not in "buif":
+        raise TypeError("A picture is made of numbers: give a file, a Pillow image or an array, "
+                        f"not {image!r:.40}.")
+    if x.size > _MOST_PIXELS: raise ValueError(f"A picture of {x.shape} is too large: reduce it.")
     x = x.astype(np.float32)
     if x.ndim == 3 and x.shape[0] in (1, 3, 4) and x.shape[2] not in (1, 3, 4):
         x = x.transpose(1, 2, 0)
     if x.ndim == 3 and x.shape[2] in (1, 3): x = x.mean(2)
     if x.ndim != 2 and not (x.ndim == 3 and x.shape[2] == 4):
         raise ValueError(f"A picture is (h, w), (h, w, 3) or (3, h, w), not {x.shape}.")
-    if not x.size or not np.isfinite(x).all():
+    if not x.size or not np.isfinite(x).all() or abs(x).max() > 1e30:
         raise ValueError("The picture is empty or holds numbers that are not finite.")
     low, high = min(x.min(), 0), max(x.max(), 1)
     if 0 <= low and 2 < high <= 255: high = 255
@@ -86,6 +106,7 @@ def as_grey(
     if isinstance(image, (str, os.PathLike)): image = _opened(image)
     if isinstance(image, Image.Image):
         image = _on_paper(ImageOps.exif_transpose(image))
+        if image.mode == "LAB": image = image.getchannel("L")
         if image.mode not in ("I", "F", "I;16"): image = image.convert("L")
     grey = Image.fromarray(_from_numbers(image))
     if max(grey.size) > LARGEST:

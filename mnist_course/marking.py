@@ -182,7 +182,7 @@ def _expected(nb): # the keys that the workbook's cells check
     keys = []
     for source in _sources(nb):
         try: tree = ast.parse(source)
-        except (SyntaxError, MemoryError, RecursionError): # the key in the line with the check
+        except (SyntaxError, ValueError, MemoryError, RecursionError): # the line with the check
             keys += re.findall(r"""^check\(\s*["']([^"']+)["']""", source, re.MULTILINE)
             continue
         for node in ast.walk(tree):
@@ -203,7 +203,8 @@ def mark(
     if not folder.is_dir(): raise ValueError(f"{folder} is no folder: name the one that holds the "
                                              "learners' workbooks.")
     books = [nb for nb in sorted(folder.rglob("*.ipynb"))
-             if not any(p.startswith(".") for p in nb.relative_to(folder).parts)]
+             if not any(p.startswith(".") for p in nb.relative_to(folder).parts)
+             and (nb.is_file() or not nb.exists())] # no folder, and no pipe, which would never end
     if not books: raise ValueError(f"{folder} holds no notebooks: name the folder that does.")
     def one(nb):
         where = nb.relative_to(folder)
@@ -233,16 +234,23 @@ def write_marks(
     "Write the table for a spreadsheet and the page to look at."
     file, marks, shown = checks.file(file), _sound(marks), io.StringIO(newline="")
     name = file.stem if file.suffix in (".csv", ".html") else file.name # "exam.anna" is a name
+    table, page_file = file.with_name(f"{name}.csv"), file.with_name(f"{name}.html")
+    for place in table, page_file: _must_be_a_place(place)
     marks = [Mark(*map(_encodable, astuple(m))) for m in marks]
-    page = as_page(marks)
     rows = csv.DictWriter(shown, list(asdict(Mark("", "", ""))))
     rows.writeheader()
     for m in marks: rows.writerow({k: _as_text(v) for k, v in asdict(m).items()})
-    texts = {".csv": "\ufeff" + shown.getvalue(), ".html": page} # the mark tells Excel it is UTF-8
-    for ending, text in texts.items():
-        with whole(file.with_name(name + ending)) as half: half.write_bytes(text.encode())
-    return file.with_name(f"{name}.html")
+    texts = {page_file: as_page(marks), table: "\ufeff" + shown.getvalue()} # for Excel: it is UTF-8
+    for place, text in texts.items():
+        with whole(place) as half: half.write_bytes(text.encode())
+    return page_file
 
+def _must_be_a_place(file): # both, before either is written
+    if not file.absolute().parent.is_dir():
+        raise ValueError(f"There is no folder {file.absolute().parent} to write to: make it.")
+    if file.is_dir(): raise ValueError(f"{file} is a folder: give a file's name.")
+
+# %% ../nbs/api/marking.ipynb #mk7000c1
 def _encodable(v): # names that are no UTF-8 come out of archives made on Windows
     return v.encode("utf-8", "backslashreplace").decode()
 

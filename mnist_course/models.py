@@ -653,7 +653,7 @@ def load(
     device:str|None=None, # such as "cpu", for the methods that take one
 )->Model:            # ready to predict
     "A model as it was saved, bit for bit; a `SavedError` if the file is not one we know."
-    parts, about = saved.read(Path(path))
+    parts, about = saved.read(path)
     try: model = _unfilled(about, device)
     except (ValueError, TypeError, KeyError, RuntimeError, OverflowError) as e:
         raise saved.SavedError(f"{path} holds no model that this course knows: {e}") from e

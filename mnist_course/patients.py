@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import clinic
+from . import checks, clinic
 from .clinic import Finding, endless, examine, load_subset
 from .data import Batches, get_data
 from .exercises import Page
@@ -60,7 +60,8 @@ def set_up(
     data:tuple=None, # (x, y, xv, yv) as in `SetUp`; MNIST's training images if not given
 )->SetUp:
     "A sound training, fresh."
-    x, y, xv, yv = data or _images()
+    x, y, xv, yv = _images() if data is None else _four(data)
+    seed = checks.count(seed, "seed", 0)
     g, rng = torch.Generator().manual_seed(seed), random.Random(seed)
     if seed:
         some = torch.randperm(len(x), generator=g)[:max(len(x)*4//5, 200)]
@@ -69,6 +70,14 @@ def set_up(
     lr = .2 if not seed else rng.choice([.15, .2, .25])
     model = relu_net(x.shape[1], n_hidden, 10, torch.Generator().manual_seed(seed))
     return SetUp(x, y, xv, yv, model, rng, lr=lr, seed=seed)
+
+# %% ../nbs/api/patients.ipynb #d802c5c1
+def _four(data):
+    if not isinstance(data, (tuple, list)) or len(data) != 4:
+        raise ValueError("Data are four tensors, (x, y, xv, yv): give rows and labels to train on "
+                         "and to validate on.")
+    x, xv = checks.rows(data[0]), checks.rows(data[2], checks.rows(data[0]).shape[1])
+    return x, checks.labels(data[1], len(x), 10), xv, checks.labels(data[3], len(xv), 10)
 
 # %% ../nbs/api/patients.ipynb #48b48dee
 def _loader(s):
@@ -513,9 +522,7 @@ def patient(
     data:tuple=None, # (x, y, xv, yv) as in `SetUp`; MNIST's training images if not given
 )->Patient:
     "A patient of lesson 11, or another one with the same fault; training takes about a second."
-    if case not in CASES:
-        raise ValueError(f"There is no case {case!r}: choose a number from 0 to {max(CASES)}.")
-    found = CASES[case]
+    found, seed = CASES[checks.choice(case, CASES, "case")], checks.count(seed, "seed", 0)
     with _own_numbers(seed):
         s = _spoiled(found.fault, seed, data)
         model = copy.deepcopy(s.model)
@@ -537,7 +544,7 @@ def _own_numbers(seed): # layers and dropout draw from PyTorch's generator; it i
 
 # %% ../nbs/api/patients.ipynb #09ec6b0c
 def _suspect(text): # the one suspect that is meant; a ValueError names them all
-    word = text.strip().lower()
+    word = text.strip().lower() if isinstance(text, str) else ""
     found = [s for s in SUSPECTS if s.lower() == word] or [s for s in SUSPECTS if word in s.lower()]
     if len(found) == 1 and word: return found[0]
     problem = f"could be {' or '.join(found)}" if word and found else "is no suspect"
@@ -609,6 +616,7 @@ def unknown_patients(
     data:tuple=None, # (x, y, xv, yv) as in `SetUp`; MNIST's training images if not given
 )->list[Patient]:
     "Patients of `n` different cases, with networks and images of their own."
+    n, seed = checks.count(n, "n", 1, len(CASES)), checks.count(seed, "seed", 0)
     rng = random.Random(f"patients {seed}")
     found = [patient(case, 1 + rng.randrange(1000), data) for case in rng.sample(sorted(CASES), n)]
     for letter, p in zip("ABCDEFGHIJKLMNOPQR", found, strict=False): p.name = letter
@@ -618,7 +626,9 @@ def score(
     patients:Iterable[Patient],
 )->Answer:
     "What your diagnoses have earned."
-    patients = list(patients)
+    patients = list(patients) if hasattr(patients, "__iter__") else [patients]
+    if not all(isinstance(p, Patient) for p in patients):
+        raise ValueError("Not all of these are patients: give a list of what patient gives.")
     solved = sum(p.solved for p in patients)
     return Answer(f"{sum(p.points for p in patients)} of {3*len(patients)} points, "
                 f"{solved} of {len(patients)} diagnosed")
@@ -692,7 +702,10 @@ def try_check(
     data:tuple=None,      # (x, y, xv, yv) as in `SetUp`; MNIST's training images if not given
 )->Trial:
     "Try a check on every fault and on sound trainings; its score is caught less false alarms."
-    seeds, made, stopped = list(seeds), _as_finding(check), {}
+    made, stopped = _as_finding(checks.function(check, "check")), {}
+    seeds = list(seeds) if hasattr(seeds, "__iter__") else [seeds]
+    for seed in seeds: checks.count(seed, "seed", 0)
+    checks.count(len(seeds), "The number of seeds")
     def rings(fault, name):
         found = []
         for seed in seeds:

@@ -13,7 +13,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from . import __version__
+from . import __version__, checks
 from .fetch import whole
 
 # %% ../nbs/api/saved.ipynb #d380c68c
@@ -39,9 +39,10 @@ def write(
     kind:str="model", # what it is; `read` must ask for the same
 )->None:
     "Keep tensors and words about them; what cannot be kept is a `ValueError`."
-    file = Path(file)
+    file = checks.file(file)
     if not file.parent.is_dir(): raise SavedError(f"There is no folder {file.parent}: make it.")
     if file.is_dir(): raise SavedError(f"{file} is a folder: give a file's name.")
+    _must_be_tensors(tensors)
     kept = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     for name, t in kept.items():
         if not bool(t.isfinite().all()):
@@ -53,7 +54,14 @@ def write(
     with whole(file) as half: half.write_bytes(raw)
 
 # %% ../nbs/api/saved.ipynb #76bf41b2
+def _must_be_tensors(tensors):
+    if not isinstance(tensors, dict) or not all(
+            isinstance(name, str) and isinstance(t, torch.Tensor) for name, t in tensors.items()):
+        raise SavedError("What is kept are tensors by name: give a dictionary of them.")
+
 def _words(words): # as they will come back
+    if not isinstance(words["about"], dict):
+        raise SavedError(f"About a file there is a dictionary, not {words['about']!r:.40}.")
     try: return json.loads(json.dumps(words, allow_nan=False))
     except (TypeError, ValueError) as e:
         raise SavedError(f"{str(words['about']):.200} cannot be written as JSON ({e}): give "
@@ -65,7 +73,7 @@ def read(
     kind:str="model", # what it should be
 )->tuple[dict, dict]: # tensors by name; the words about them, and "version" of the package
     "What was kept, bit for bit; a `SavedError` if this is not it. No code is run."
-    file = Path(file)
+    file = checks.file(file)
     raw = _bytes(file)
     words = _header(file, raw)
     if words["kind"] != kind:
@@ -85,10 +93,13 @@ def read(
 _AGAIN = "take another copy, or train again"
 
 def _bytes(file):
+    if file.exists() and not (file.is_file() or file.is_dir()): # a pipe would be waited for
+        raise SavedError(f"{file} is no ordinary file: name one from Model.save.")
     try:
-        with open(file, "rb") as f: raw = f.read(LARGEST + 1)
+        large = file.stat().st_size > LARGEST
+        raw = b"" if large else file.read_bytes()
     except OSError as e: raise SavedError(f"{file} cannot be read: {e.strerror or e}.") from e
-    if len(raw) > LARGEST: raise SavedError(f"{file} has more than {LARGEST:,} bytes: no model.")
+    if large: raise SavedError(f"{file} has more than {LARGEST:,} bytes: no model.")
     return raw
 
 def _header(file, raw): # the words in it

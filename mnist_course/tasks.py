@@ -7,7 +7,7 @@ __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate',
            'export', 'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
-import importlib, io, json, os, platform, sys, time
+import importlib, inspect, io, json, os, platform, sys, time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,23 +17,26 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import __version__, clinic, fetch, formats, handwriting, models
+from . import __version__, checks, clinic, fetch, formats, handwriting, models
 from . import processes, resnet, sgd
 from .data import Batches, as_rows, hold_out, load_split
 
-# %% ../nbs/api/tasks.ipynb #8efa800e
+# %% ../nbs/api/tasks.ipynb #8efa80ow
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
 
+# %% ../nbs/api/tasks.ipynb #8efa800e
 def load_data(
     data:str|os.PathLike="full", # "tiny", "sample", "full", or a path
 )->tuple[tuple, tuple]: # images and labels to learn from; the same to judge by
     "Both parts, the second held out if there is none; a `ValueError` without labels."
-    if data in _OWN:
+    if (data := _named(data)) in _OWN:
         folder = fetch.get_data(data)
         one, other = (load_split(folder, part) for part in _OWN[data])
         return one, other
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
+    if len(train[0]) < 5:
+        raise ValueError(f"{data} holds {len(train[0])} images: give five, to hold some out.")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
@@ -42,7 +45,7 @@ def labelled(
     part:str,             # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
-    images, labels = formats.read(Path(data), part)
+    images, labels = formats.read(data, part)
     if labels is None: raise ValueError(f"{data} has images and no labels: give data with both.")
     return images, labels
 
@@ -52,12 +55,15 @@ def _has_test(path): # a part of its own to judge by
         return bool(formats._own_folders(path, "test") or formats._own_idx(path, "test"))
     return path.suffix == ".npz" and formats._has_parts(path)
 
+def _named(data): # one of the course's, or a path
+    return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
+
 # %% ../nbs/api/tasks.ipynb #77630d28
 def describe(
     data:str, # "tiny", "sample", "full", or a path
 )->dict:      # for each part: how many images, their size, how many of each class, mean grey value
     "What a dataset holds."
-    if data in _OWN:
+    if (data := _named(data)) in _OWN:
         parts = dict(zip(_OWN[data], load_data(data), strict=True))
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
@@ -87,7 +93,7 @@ def train(
     report:Path|None=None,  # where the result goes, as JSON; not kept if not given
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
-    model = models.make(method, seed, device, **_epochs(method, epochs))
+    model, data = models.make(method, seed, device, **_epochs(method, epochs)), _named(data)
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
     (fit_on, judge), names, start = load_data(data), _names(data), time.perf_counter()
@@ -109,7 +115,7 @@ def _epochs(method, epochs): # the setting of that meaning, under the method's o
     raise ValueError(f"{method} has its own number of epochs: leave it out.")
 
 def _must_have_folder(file): # before hours of training, not after
-    if file is not None and not Path(file).absolute().parent.is_dir():
+    if file is not None and not checks.file(file).absolute().parent.is_dir():
         raise ValueError(f"There is no folder {Path(file).absolute().parent} to write to: make it.")
     if file is not None and Path(file).is_dir():
         raise ValueError(f"{file} is a folder: give a file's name.")
@@ -139,7 +145,8 @@ def evaluate(
 )->dict:       # accuracy and its 95% range, number of images, wrong ones, right ones of each class
     "How well a model reads images that it was not trained on."
     if not isinstance(model, models.Model): model = models.load(model)
-    images, labels = load_data(judge)[1] if isinstance(judge, (str, os.PathLike)) else judge
+    named = isinstance(judge, (str, os.PathLike))
+    images, labels = checks.pair(load_data(judge)[1] if named else judge)
     known = torch.isin(labels, model.classes)
     if not bool(known.any()):
         raise ValueError(f"{model.name} knows {model.classes.tolist()}, and none of these occurs.")
@@ -159,8 +166,10 @@ def pictures(
     files:Iterable, # paths of pictures or of folders, or "-" for standard input
 )->Iterator[tuple[str, object]]: # what it is called; what `handwriting.prepare` takes
     "One after the other, folders in the order of their names."
+    if isinstance(files, (str, os.PathLike)) or not hasattr(files, "__iter__"):
+        raise TypeError(f"Files are {files!r:.40}: give several in a list, [\"a.png\"].")
     for file in files:
-        if str(file) == "-": yield "-", sys.stdin.buffer.read()
+        if str(checks.file(file)) == "-": yield "-", sys.stdin.buffer.read()
         elif Path(file).is_dir():
             endings = formats._PICTURES
             found = sorted(f for f in Path(file).rglob("*") if f.suffix.lower() in endings)
@@ -172,7 +181,7 @@ def pictures(
 def _prepared(picture): # uint8, (28, 28)
     if isinstance(picture, Exception): raise picture
     if isinstance(picture, bytes):
-        with Image.open(io.BytesIO(picture)) as image: return handwriting.prepare(image)
+        return handwriting.prepare(handwriting._opened(io.BytesIO(picture), "The input"))
     return handwriting.prepare(picture)
 
 def predict(
@@ -200,7 +209,7 @@ def submit(
     out:Path,  # the submission, to be written or written over
 )->int:        # how many lines
     "Read Kaggle's test images and write what they are."
-    _must_be_places((out,), model, test)
+    _must_be_places((checks.file(out),), model, checks.file(test))
     if not isinstance(model, models.Model): model = models.load(model)
     images, _ = formats.read(Path(test))
     formats.write_submission(Path(out), model.predict(images))
@@ -212,7 +221,7 @@ def examine(
     data:str="full", # for a saved model: "tiny", "sample", "full", or a path
 )->clinic.Report:
     "The clinic's checks on a model; what it cannot take is a `ValueError`."
-    if not Path(what).exists() and ":" in str(what): return clinic.examine(**_imported(what))
+    if not checks.file(what).exists() and ":" in str(what): return _examined(what, _imported(what))
     model = models.load(what)
     net = model.trained.model
     if not isinstance(net, nn.Module):
@@ -236,14 +245,23 @@ def _imported(what): # the dictionary that a function of the user's gives
     module, _, name = str(what).partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try: given = getattr(importlib.import_module(module), name)()
-    except (ImportError, AttributeError) as e:
-        raise ValueError(f"{what} cannot be imported ({e}): name a module and a function in "
-                         "it.") from e
+    except (Exception, SystemExit) as e: # the user's own code
+        said = f"{type(e).__name__}: {e}".splitlines()[0]
+        raise ValueError(f"{what} gives nothing to examine ({said:.120}): name a module and a "
+                         "function in it that returns a dictionary.") from e
     finally: sys.path.pop(0)
     if not isinstance(given, dict):
         raise ValueError(f"{what} gives {type(given).__name__}: return a dictionary with model, "
                          "loss_func and dl.")
     return given
+
+# %% ../nbs/api/tasks.ipynb #1a6d1dc1
+def _examined(what, given):
+    try: inspect.signature(clinic.examine).bind(**given)
+    except TypeError as e:
+        raise ValueError(f"{what} gives a dictionary with {', '.join(map(str, given)) or 'nothing'}"
+                         f" ({e}): give model, loss_func and dl, as examine takes them.") from e
+    return clinic.examine(**given)
 
 # %% ../nbs/api/tasks.ipynb #410b1dfe
 class _Whole(nn.Module): # from grey values to probabilities
@@ -269,7 +287,7 @@ def export(
     out:Path, # the ONNX file, to be written or written over
 )->float:     # the largest difference between onnxruntime's probabilities and PyTorch's
     "Write a model of PyTorch's layers as ONNX; what differs by more than 1e-4 is not written."
-    _must_be_places((out,), model)
+    _must_be_places((checks.file(out),), model)
     if not isinstance(model, models.Model): model = models.load(model)
     if not isinstance(getattr(model.trained.model, "model", model.trained.model), nn.Module):
         raise ValueError(f"{model.name} is not made of PyTorch's layers: it has no ONNX.")

@@ -5,13 +5,15 @@
 Bytes flip, processes are killed, four come at once, disks fill up, clocks jump, archives try to
 break out, servers lie. Each case ends in one of `CLASSES`; only the first is good. The counts go
 into `faults_counts.csv` and from there into FAULTS.md, a page of the book. A KIND is the beginning
-of a name; with `--sample` or with kinds named, nothing is written. It takes place in a temporary
+of a name; with `--sample` or with kinds named, nothing is written. What is stopped goes on after
+the last kind that was through, if no code has changed meanwhile. It takes place in a temporary
 folder, with a small dataset made from the stand-in. For Linux and macOS; a few kinds need root.
 """
 import argparse
 import csv
 import ctypes
 import gzip
+import hashlib
 import io
 import json
 import os
@@ -28,6 +30,7 @@ import tarfile
 import tempfile
 import threading
 import time
+import traceback
 import warnings
 import zlib
 from collections import Counter
@@ -40,7 +43,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from mnist_course import checkpoint, cli, fetch, formats, models, processes, saved
+from mnist_course import (
+    checkpoint,
+    cli,
+    exam,
+    exercises,
+    fetch,
+    formats,
+    handwriting,
+    models,
+    processes,
+    saved,
+)
 from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
@@ -48,8 +62,10 @@ from mnist_course.lab import ledger
 
 HERE = Path(__file__).parent
 COUNTS, PAGE = HERE/"faults_counts.csv", HERE/"FAULTS.md"
+DONE = HERE.parent/"_run"/"faults.jsonl" # kinds that are through, of a count that is under way
 CLASSES = {
     "well met": "the right images, or one sentence that says what is wrong",
+    "no digest": "valid other data: the format has no digest, so that no reader could tell",
     "silent wrong": "other images or figures than the right ones, and not a word",
     "traceback": "an error that is no sentence, or a sentence with the wrong cause",
     "lost": "something of the user's, or a record, is gone",
@@ -57,7 +73,7 @@ CLASSES = {
     "silent wait": "nothing happened for long, and not a word",
     "left behind": "half of a file is still there after the next run",
 }
-GOOD = "well met"
+GOOD, NO_DIGEST = "well met", "no digest"
 KINDS = {} # name -> (group, number of cases, function)
 
 
@@ -142,9 +158,10 @@ class Place:
 
 def told(error):
     "Is it an error that says in one sentence what is wrong and what to do?"
-    text = str(error)
+    text, last = str(error), traceback.extract_tb(error.__traceback__)[-1].filename
+    raised_here = Path(last).parent in (Path(fetch.__file__).parent, HERE.parent/"book")
     ours = isinstance(error, (DataError, cli.LessonError, saved.SavedError)) or (
-        isinstance(error, ValueError) and "is damaged" in text)
+        isinstance(error, ValueError) and (raised_here or "is damaged" in text))
     return ours and ": " in text and "\n" not in text.split("\n\n")[0]
 
 
@@ -309,7 +326,6 @@ def flip_config(place, rng, n):
 
 @kind("a byte of one of MNIST's original files flips", "flipped bytes", 1000)
 def flip_original(place, rng, n):
-    import hashlib
     x, _ = place.parts["train"]
     packed = gzip.compress(struct.pack(">HBB3I", 0, 8, 3, *x.shape) + x.numpy().tobytes())
     md5, folder = hashlib.md5(packed).hexdigest(), place.root/"neighbour"
@@ -358,6 +374,136 @@ def flip_results(place, rng, n):
     for _ in range(n):
         file.write_bytes(flipped(whole, rng))
         yield meet(lambda: ledger.run_results(file) == values)
+    file.unlink()
+
+
+# --- formats of others: what has a digest must tell, what has none cannot ---
+
+def meet_reader(read, known, sealed=True):
+    "How a reader met a damaged file that held `known`; one other number cannot be told unsealed."
+    try: found = read()
+    except Exception as e: return (GOOD, "") if told(e) else (
+        "traceback", f"{type(e).__name__}: {e}")
+    pairs = [(np.asarray(p), np.asarray(q)) for p, q in zip(found, known, strict=True)]
+    if any(p.shape != q.shape for p, q in pairs): return "silent wrong", "another shape"
+    others = sum(int((p != q).sum()) for p, q in pairs)
+    if not others: return GOOD, ""
+    return (NO_DIGEST, "") if others == 1 and not sealed else ("silent wrong", f"{others} others")
+
+
+def flip_format(place, rng, n, files, read, known, sealed=True):
+    "Flip a byte of one of some files of a folder, and read them all."
+    for _ in range(n):
+        file = rng.choice(files)
+        whole = file.read_bytes()
+        file.write_bytes(flipped(whole, rng))
+        yield meet_reader(read, known, sealed)
+        file.write_bytes(whole)
+
+
+def idx_files(place, ending):
+    folder, (x, y) = place.root/f"idx{ending}", place.parts["train"]
+    folder.mkdir(exist_ok=True)
+    files = [folder/f"train-{name}-ubyte{ending}" for name in ("images-idx3", "labels-idx1")]
+    for file, values in zip(files, (x, y), strict=True): formats.write_idx(file, values)
+    return files, partial(formats.read, files[0]), (x, y)
+
+
+@kind("a byte of an IDX file flips, gzipped", "formats of others", 1000)
+def flip_idx_gz(place, rng, n): return flip_format(place, rng, n, *idx_files(place, ".gz"))
+
+
+@kind("a byte of an IDX file flips, which has no digest", "formats of others", 1000)
+def flip_idx(place, rng, n): return flip_format(place, rng, n, *idx_files(place, ""), sealed=False)
+
+
+@kind("a byte of a table (CSV) flips, which has no digest", "formats of others", 1000)
+def flip_csv(place, rng, n):
+    file, (x, y) = place.root/"train.csv", (t[::4] for t in place.parts["train"])
+    formats.write_csv(file, x, y)
+    return flip_format(place, rng, n, [file], partial(formats.read, file), (x, y), sealed=False)
+
+
+@kind("a byte of NumPy's .npz flips", "formats of others", 1000)
+def flip_npz(place, rng, n):
+    x, y = place.parts["train"]
+    files = [place.root/"a.npz", place.root/"b.npz"]
+    for file, save in zip(files, (np.savez, np.savez_compressed), strict=True):
+        save(file, images=x, labels=y)
+    return flip_format(place, rng, n, files, lambda: [
+        t for file in files for t in formats.read(file)], (x, y, x, y))
+
+
+@kind("a byte of a PNG file flips, in a folder for each class", "formats of others", 1000)
+def flip_class_folder(place, rng, n):
+    folder, (x, y) = place.root/"classes", (t[::4] for t in place.parts["train"])
+    fetch.write_images(folder, x, y)
+    known = formats.read(folder)
+    files = sorted(folder.rglob("*.png"))
+    return flip_format(place, rng, n, files, partial(formats.read, folder), known)
+
+
+def picture_flips(place, rng, n, ending, sealed):
+    file = place.root/f"digit.{ending}"
+    picture = handwriting.sample_digit().resize((60, 75))
+    picture.save(file)
+    whole, known = file.read_bytes(), handwriting.as_grey(picture if sealed else file)
+    for _ in range(n):
+        file.write_bytes(flipped(whole, rng))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore") # Pillow's own, on tags
+            end, seen = meet(lambda: np.array_equal(handwriting.as_grey(file), known))
+        yield (NO_DIGEST, "") if end == "silent wrong" and not sealed else (end, seen)
+
+
+@kind("a byte of a PNG of one's own flips", "formats of others", 1000)
+def flip_png_picture(place, rng, n): return picture_flips(place, rng, n, "png", True)
+
+
+@kind("a byte of a JPEG of one's own flips, which has no digest", "formats of others", 1000)
+def flip_jpeg_picture(place, rng, n): return picture_flips(place, rng, n, "jpg", False)
+
+
+# --- what the course keeps of a learner and for the book ---
+
+@kind("a byte of the progress flips", "flipped bytes", 1000)
+def flip_progress(place, rng, n):
+    file = place.root/"neighbour"/"progress.jsonl"
+    events = [(key, event) for key in ("02.1", "02.4", "06.2")
+              for event in ("wrong", "hint", "passed")]
+    with environment(MNIST_COURSE_PROGRESS=str(file)):
+        for event in events: exercises._note(*event)
+        whole, known = file.read_bytes(), exercises._records()
+        for _ in range(n):
+            file.write_bytes(flipped(whole, rng))
+            found = exercises._records()
+            kept = iter(known) # nothing invented, in order, and what is missing is told
+            told_so = found == known or None in found
+            yield (GOOD, "") if told_so and all(r in kept for r in found if r) else (
+                "silent wrong", str(found))
+    file.unlink()
+
+
+@kind("a byte of an exam's paper flips", "flipped bytes", 1000)
+def flip_paper(place, rng, n):
+    books = HERE.parent/"exercises"
+    nb = exam.write_paper(7, books, place.root/"neighbour", 3)
+    whole = nb.read_bytes()
+    for _ in range(n):
+        nb.write_bytes(flipped(whole, rng))
+        yield meet(lambda: exam._about(nb) == (7, 3))
+    nb.unlink()
+
+
+@kind("a byte of the drawing page's weights flips", "flipped bytes", 1000)
+def flip_weights(place, rng, n):
+    sys.path.insert(0, str(HERE.parent/"book"))
+    import weights
+    sys.path.pop(0)
+    whole, known, file = weights.FILE.read_bytes(), weights.read(), place.root/"weights.js"
+    for _ in range(n):
+        file.write_bytes(flipped(whole, rng))
+        yield meet(lambda: weights.read(file) == known)
     file.unlink()
 
 
@@ -820,7 +966,12 @@ def servers(place, rng, n):
 
 def command(*words, cwd=None):
     "The command, as a terminal starts it."
-    code = "import sys; from mnist_course.cli import main; sys.exit(main())"
+    return started("import sys; from mnist_course.cli import main; sys.exit(main())", *words,
+                   cwd=cwd)
+
+
+def started(code, *words, cwd=None):
+    "A process of Python's, in a group of its own."
     return subprocess.Popen([sys.executable, "-c", code, *words], cwd=cwd, text=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
                             env={**os.environ, "PYTHONPATH": str(HERE.parent)})
@@ -874,6 +1025,38 @@ def ctrl_c_running(place, rng, n):
         if nb.read_bytes() != whole or list(clone.rglob("*.part")): end = "left behind", "a half"
         yield end
     shutil.rmtree(clone)
+
+
+@kind("stopped or killed while a model trains, then the same command again", "Ctrl-C", 12)
+def stopped_training(place, rng, n):
+    place.fresh()
+    get_data("tiny", "mnist")
+    for name in "whole", "again": (place.home/name).mkdir()
+    def train(name): # the small dataset passes for MNIST's in the child as well
+        words = ["train", "mlp", "tiny", "--epochs", "60", "--save", "model", "--checkpoint",
+                 "place", "--report", "report"]
+        code = (f"import sys; from mnist_course import checkpoint, cli, fetch; "
+                f"fetch.EXPECTED['tiny'] = {place.expected!r}; checkpoint.EVERY = 0; "
+                f"sys.exit(cli.main({words!r}))")
+        return started(code, cwd=place.home/name)
+    start = time.monotonic()
+    _, said = train("whole").communicate()
+    longest, known = time.monotonic() - start, (place.home/"whole"/"model").read_bytes()
+    folder = place.home/"again"
+    for i in range(n):
+        process = train("again")
+        if i % 2: end = interrupted(process, rng.uniform(.15, longest))
+        else:
+            time.sleep(rng.uniform(.15, longest))
+            with suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
+            end = (GOOD, "") if process.communicate() else None
+        _, said = train("again").communicate()
+        whole = (folder/"model").is_file() and (folder/"model").read_bytes() == known
+        names = sorted(f.name for f in folder.iterdir())
+        if end[0] == GOOD and not whole: end = "lost", said[-300:]
+        if end[0] == GOOD and names != ["model", "report"]: end = "left behind", str(names)
+        yield end
+        for name in names: (folder/name).unlink()
 
 
 # --- models, checkpoints and what the commands make of them ---
@@ -1184,6 +1367,27 @@ def count(name, n, seed=0):
     return found, examples
 
 
+def of_this_code(seed):
+    "What the counts of a kind hang on: the package, this file and the seed."
+    files = sorted([*Path(fetch.__file__).parent.rglob("*.py"), Path(__file__)])
+    code = hashlib.sha256(b"".join(f.read_bytes() for f in files)).hexdigest()
+    return [code, seed, platform.python_version(), torch.__version__]
+
+
+def through(seed):
+    "The kinds that an earlier call, which was stopped, has counted: name -> counts, no examples."
+    try: lines = [json.loads(line) for line in DONE.read_text("utf-8").splitlines()]
+    except (OSError, ValueError): return {}
+    return {name: (Counter(found), []) for of, name, found in lines if of == of_this_code(seed)}
+
+
+def note_through(seed, name, found):
+    "Keep that a kind has been counted."
+    DONE.parent.mkdir(exist_ok=True)
+    with DONE.open("a", encoding="utf-8") as f:
+        f.write(json.dumps([of_this_code(seed), name, found]) + "\n")
+
+
 def table(rows):
     "The counts as Markdown, with a line of sums."
     names = ["group", "kind", "cases", *CLASSES]
@@ -1218,24 +1422,31 @@ def main():
     about = dict(date=time.strftime("%Y-%m-%d"), python=platform.python_version(),
                  system=platform.system(),
                  **{p: version(p) for p in ("torch", "pillow", "filelock")})
+    whole = not args.sample and not args.kinds
+    done = through(args.seed) if whole else {}
     rows, bad, start = [], 0, time.monotonic()
     for name in chosen:
         group, n, _ = KINDS[name]
-        found, examples = count(name, min(n, args.sample or n), args.seed)
-        cases = sum(found.values())
-        bad += cases - found[GOOD]
+        try: found, examples = done.get(name) or count(name, min(n, args.sample or n), args.seed)
+        except Exception: # the driver's own: the other kinds are counted all the same
+            found, examples = Counter({"traceback": 1}), [traceback.format_exc()[-600:]]
+        cases, wrong = sum(found.values()), sum(found.values()) - found[GOOD] - found[NO_DIGEST]
+        if whole and name not in done and not wrong: note_through(args.seed, name, found)
+        bad += wrong
         rows.append(dict(about, group=group, kind=name, cases=cases,
                          **{c: found[c] for c in CLASSES}))
         rest = ", ".join(f"{c} {found[c]}" for c in CLASSES if c != GOOD and found[c])
         note = rest or ("" if cases else "not possible here")
+        note += " (counted before)" if name in done else ""
         print(f"{time.monotonic() - start:6.0f} s  {found[GOOD]:4} of {cases:4}  {name}  {note}",
               *examples, sep="\n          ", flush=True)
-    if not args.sample and not args.kinds and not bad:
+    if whole and not bad:
         with open(COUNTS, "w", newline="", encoding="utf-8") as f:
             writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
         PAGE.write_text(page(rows), encoding="utf-8")
+        DONE.unlink(missing_ok=True)
     print(f"{sum(r['cases'] for r in rows)} cases, {bad} not well met")
     return bool(bad)
 

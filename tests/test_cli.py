@@ -157,3 +157,21 @@ def test_pack_leaves_no_halves(tmp_path, monkeypatch):
     monkeypatch.setattr(cli.tarfile.TarFile, "add", full)
     with pytest.raises(cli.DataError, match="No space left"): cli.pack(tmp_path/"stick")
     assert list((tmp_path/"stick").iterdir()) == []
+
+
+def test_ctrl_c_while_the_words_are_read(monkeypatch, capsys):
+    def stopped(*_, **__): raise KeyboardInterrupt
+    monkeypatch.setattr(cli.typer.main, "get_command", stopped)
+    assert cli.main(["methods"]) == 130
+    monkeypatch.undo()
+    real = cli.typer.main.get_command(cli.app)
+    monkeypatch.setattr(real, "invoke", stopped) # within Typer, which makes a status of it
+    monkeypatch.setattr(cli.typer.main, "get_command", lambda _: real)
+    assert cli.main(["methods"]) == 130
+    assert capsys.readouterr().err.count("mnist_course: stopped, as you asked.\n") == 2
+
+
+def test_too_little_memory_is_told(monkeypatch, capsys):
+    def greedy(*_): raise MemoryError
+    monkeypatch.setattr(cli, "fetch_data", greedy)
+    assert cli.main(["data"]) == 1 and "not enough memory: " in capsys.readouterr().err

@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import math
+import os
 import pkgutil
 import re
 import shutil
@@ -35,10 +36,13 @@ from torch.nn.utils.parametrize import is_parametrized
 
 import mnist_course
 from mnist_course import (
+    capstone,
+    checkpoint,
     checks,
     clinic,
     conv,
     data,
+    exam,
     exercises,
     fetch,
     figures,
@@ -51,15 +55,18 @@ from mnist_course import (
     numpy_net,
     optim,
     parallel,
+    patients,
     pixel_similarity,
     plots,
     preserve,
     python_net,
     relu_net,
     resnet,
+    saved,
     sgd,
     speed,
     swap,
+    tasks,
     ten_digits,
     trained,
 )
@@ -579,10 +586,8 @@ FORMULAS = {
     "python_net.weight_grads", "python_net.backward", "python_net.sgd_step", "numpy_net.sigmoid",
     "learner.mean_over_images",
 }
-# Modules whose names are not for the learner, are called by all that is walked, or are tried in a
-# file of their own.
-ELSEWHERE = {"checks", "lab", "answers", "saved", "checkpoint", "tasks", "patients", "exam",
-             "capstone", "processes", "bars"}
+# Modules whose names are not for the learner: `lab` has its own tests, `answers` prove themselves.
+ELSEWHERE = {"lab", "answers", "processes", "bars"}
 
 
 # --- the tools: files, workbooks, models ---
@@ -603,6 +608,10 @@ def an_idx(): return on_disk("train-images.idx3-ubyte", lambda p: formats.write_
 def an_npz(): return on_disk("a.npz", lambda p: np.savez(p, images=grey(3), labels=np.arange(3)))
 def a_folder(): return on_disk("folder/train", lambda p: fetch.write_images(p, grey(4), digit_labels(4)))
 def a_png(): return next(a_folder().glob("*/*.png"))
+def a_pipe(): # who opens it waits for ever
+    return [on_disk("pipe", os.mkfifo)] if hasattr(os, "mkfifo") else []
+
+
 def drawn(): return np.array(handwriting.sample_digit())
 def workbooks(): return on_disk("books", lambda p: (p.mkdir(), (p/"Ada.ipynb").write_text("{}")))
 def a_mark(): return [marking.Mark("Ada", "02.1", "wrong", "the mean is missing")]
@@ -683,14 +692,16 @@ GOOD |= {
 }
 WRONG |= {
     "images_any": lambda x: (x/255, x[0], x[:, None], x.bool(), x.int() - 300, x.int() + 300, *NOTHING),
-    "path": lambda p: (None, 3, "", [p], FILES/"nowhere"),
+    "path": lambda p: (None, 3, "", [p], FILES/"nowhere", *a_pipe()),
     "a_path": lambda p: (None, 3, "", [p]),
     "to_write": lambda p: (None, 3, "", [p]),
     "labels_or_none": lambda y: (*WRONG["labels"](y)[:11], "abc", object(), {}),
     "labels_only": lambda y: (y[:, None], y.float(), y[:0], y > 3, y[0], ["a"], *NOTHING),
     "values_idx": lambda x: (x.float(), x[0], x > 3, x.int() - 300, ["a"], *NOTHING),
     "part_name": lambda p: ("nothing", 3),
-    "picture": lambda x: (x[:0], x.astype(float)*nan, x[0, 0], x[None], FILES/"nowhere", b"abc", *NOTHING[:3]),
+    "picture": lambda x: (x[:0], x.astype(float)*nan, x[0, 0], x[None], FILES/"nowhere", b"abc", *NOTHING[:3],
+                          x*1e38, [[1], [2, 3]], torch.eye(9).to_sparse(), torch.zeros(9, 9, device="meta"),
+                          np.broadcast_to(np.uint8(0), (1 << 15, 1 << 15)), *a_pipe()),
     "grey": lambda x: (x[:0], x[0], x[None], x*nan, x*0, *NOTHING),
     "one_image": lambda x: (x[0], x[None, None], *NOTHING),
     "chances": lambda p: (p[:0], p*nan, p[:2], p[:, None], p - 1, *NOTHING),
@@ -725,6 +736,7 @@ BY_HAND |= { # not walked, and why
     "cli.run_notebook": "the same", "cli.fetch_data": "the same", "cli.pack": "the same",
     "cli.course": "the same", "cli.lessons": "the same", "cli.project_settings": "the same",
     "fetch.SETTINGS": "names",
+    "fetch.check_png": "its words go into the sentence of who calls it: tests/faults.py",
     "fetch.NotAvailable": "the same", "fetch.NowhereError": "the same",
     "fetch.UnknownDrawWarning": "a warning", "fetch.StandInWarning": "the same",
     "fetch.unpack": "called by get_data: tests/faults.py", "fetch.download": "the same",
@@ -737,6 +749,180 @@ BY_HAND |= { # not walked, and why
     **{f"clinic.{check.__name__}": "called by examine, which has looked at what it is given: "
        "test_clinic.py" for check in clinic.CHECKS if f"clinic.{check.__name__}" not in GOOD},
     "clinic.check_claimed_gradients": "the same",
+}
+
+
+# --- the checks themselves, what the commands do, and the clinic's game ---
+
+def words(): return {"seed": 3, "notes": ["a"]}
+def some_tensors(): return {"w": floats(2, 3)}
+def kept(): return on_disk("kept", lambda p: saved.write(p, some_tensors(), words()))
+def a_model(): return models.make("nearest_mean_l2").fit(*pair())
+def a_saved_model(): return on_disk("model", lambda p: a_model().save(p))
+def a_saved_network(): return on_disk("network", lambda p: models.make("softmax", n_epochs=1).fit(
+    *pair()).save(p))
+def kaggle(): return on_disk("test.csv", lambda p: formats.write_csv(p, grey(3)))
+def a_notebook(): return on_disk("mine.ipynb", lambda p: p.write_text('{"cells": []}'))
+def books(): return Path(__file__).parent.parent/"exercises"
+
+
+def eights(n=64): # what the clinic's set-ups take: rows, labels, and some more of both
+    x, y = floats(n, 12), torch.arange(n) % 10
+    return x, y, x[:20] + .01, y[:20]
+
+
+def _steps(number, seed):
+    p = patients.patient(number, seed, eights(400))
+    return p.losses[0], str(p.diagnose("healthy"))[:3]
+
+
+def _train_tiny(method, data, epochs, save):
+    done = tasks.train(method, data, epochs=epochs, save=save)
+    return {key: done[key] for key in ("accuracy", "settings", "n")}
+
+
+def arch(): return on_disk("both.npz", lambda p: np.savez(
+    p, x_train=grey(), y_train=digit_labels(), x_test=grey(), y_test=digit_labels()))
+
+
+GOOD |= {
+    "checks.count": call(checks.count, "count", lambda: 3, what="n"),
+    "checks.rate": call(checks.rate, "rate", lambda: .1),
+    "checks.number": call(checks.number, "part", lambda: .1, what="x", low=0, high=1),
+    "checks.share": call(checks.share, "share", lambda: .1, what="x"),
+    "checks.images": call(checks.images, "images", grey),
+    "checks.labels": call(checks.labels, "classes", digit_labels, n=12, c=10),
+    "checks.tensor": call(checks.tensor, "no_tensor", lambda: floats(3), what="Things"),
+    "checks.numbers_or_images": call(checks.numbers_or_images, "idx_values", grey),
+    "checks.two": call(checks.two, "two_only", pair, what="images and labels"),
+    "checks.scores": call(checks.scores, "scores", lambda: floats(4, 3)),
+    "checks.rows": call(checks.rows, "rows", lambda: floats(4, 3), n_in=3),
+    "checks.rows_and_mean": call(checks.rows_and_mean, "rows like", lambda: floats(4, 6),
+                                 lambda: floats(6)),
+    "checks.pixels": call(checks.pixels, "any_grey", grey),
+    "checks.pair": call(checks.pair, "pair", pair, c=10),
+    "checks.rows_and_targets": call(checks.rows_and_targets, "pair", binary,
+                                    dtype=torch.float32),
+    "checks.has": call(lambda x: type(checks.has(x, "opt", "step")), "object",
+                       lambda: torch.optim.SGD([floats(2)], .1)),
+    "checks.function": call(checks.function, "callable", lambda: loss, what="f"),
+    "checks.file": call(checks.file, "a_path", a_png),
+    "checks.metrics": call(checks.metrics, "functions", lambda: [loss]),
+    "checks.choice": call(checks.choice, "choice", lambda: "a", choices=["a", "b"], what="letter"),
+    "checks.equal_length": call(checks.equal_length, "first second", grey, digit_labels,
+                                what="images and labels"),
+    "checks.predictions": call(checks.predictions, "scored classes", lambda: floats(12, 10),
+                               digit_labels),
+    "checks.parameters": call(checks.parameters, "tensors", lambda: [floats(3)]),
+    "checks.numbers": call(checks.numbers, "number_row", lambda: floats(3), what="Numbers"),
+    "checks.matrix": call(checks.matrix, "matrix", lambda: floats(3, 4), what="A table"),
+    "checks.linear": call(checks.linear, "layer", net),
+    "checks.maps": call(checks.maps, "maps each", lambda: floats(2, 3, 4, 4), lambda: floats(3)),
+    "checks.device": call(lambda name: str(checks.device(name)), "device", lambda: "cpu"),
+    "checks.float_type": call(checks.float_type, "float_type", lambda: torch.float64),
+    "checks.label_list": call(checks.label_list, "label_list", lambda: y4, n=4, c=3),
+    "checks.folders": call(checks.folders, "a_path", a_folder),
+    "checks.digits": call(checks.digits, "digits", lambda: [3, 7]),
+    "checks.grey_lists": call(checks.grey_lists, "nested", lambda: grey(3, 4, 4).tolist()),
+    "checks.row_lists": call(checks.row_lists, "row_lists_alone", lists, n_in=3),
+    "checks.label_array": call(checks.label_array, "label_array", lambda: a4, n=4, c=3),
+    "checks.image_array": call(checks.image_array, "images", grey),
+    "checks.score_array": call(checks.score_array, "score_array", rows64),
+    "checks.row_array": call(checks.row_array, "row_array_alone", rows64, n_in=3,
+                             dtype=np.float64),
+    "checks.array": call(checks.array, "array2", lambda: rows64(6, 5), what="A map", sizes="(h, w)"),
+    "checks.fits": call(checks.fits, "layer_rows layer_rows bias", lambda: floats(4, 3),
+                        lambda: floats(3, 2), lambda: floats(2)),
+    "saved.write": call(saved.write, "to_write tensor_table words", lambda: FILES/"again",
+                        some_tensors, words),
+    "saved.read": call(saved.read, "path", kept),
+    "checkpoint.Checkpoint": call(lambda file, about: checkpoint.Checkpoint(file, about).about,
+                                  "to_write words", lambda: FILES/"place", words),
+    "tasks.load_data": call(tasks.load_data, "data_name", arch),
+    "tasks.labelled": call(tasks.labelled, "data_name choice", arch, lambda: "test"),
+    "tasks.describe": call(tasks.describe, "data_name", arch),
+    "tasks.train": call(_train_tiny, "choice data_name own_count to_save",
+                        lambda: "softmax", arch, lambda: 1, lambda: FILES/"trained"),
+    "tasks.evaluate": call(tasks.evaluate, "model_file judged", a_saved_model, arch),
+    "tasks.pictures": call(lambda files: list(tasks.pictures(files)), "files", lambda: [a_png()]),
+    "tasks.predict": call(lambda m, files: list(tasks.predict(m, files)), "model_file files",
+                          a_saved_model, lambda: [a_png()]),
+    "tasks.submit": call(tasks.submit, "model_file path to_save_to", a_saved_model, kaggle,
+                         lambda: FILES/"submission.csv"),
+    "tasks.examine": call(tasks.examine, "network_file", a_saved_network),
+    "tasks.export": call(tasks.export, "network_file to_save_to", a_saved_network,
+                         lambda: FILES/"a.onnx"),
+    "patients.set_up": call(lambda seed, data: patients.set_up(seed, data).lr, "count_0 four",
+                            lambda: 2, eights),
+    "patients.patient": call(_steps, "case count_0", lambda: 11, lambda: 2),
+    "patients.diagnose": call(lambda suspect: patients.patient(11, 1, eights(400)).diagnose(
+        suspect).text[:5], "text", lambda: "backward"),
+    "patients.unknown_patients": call(
+        lambda n, seed: [p.case.suspect for p in patients.unknown_patients(n, seed, eights(400))],
+        "few_of count_0", lambda: 1, lambda: 3),
+    "patients.score": call(lambda them: str(patients.score(them)), "patients",
+                           lambda: [patients.patient(11, 1, eights(400))]),
+    "patients.try_check": call(
+        lambda check, seeds: str(patients.try_check(check, seeds, eights(400))), "callable seeds",
+        lambda: lambda model: True, lambda: [1]),
+    "exam.draw": call(exam.draw, "count_0 count", lambda: 3, lambda: 4),
+    "exam.check": call(lambda key: str(exam.check(key, 3)), "choice", lambda: "02.4"),
+    "exam.paper": call(exam.paper, "count_0 path count", lambda: 3, books, lambda: 4),
+    "exam.write_paper": call(exam.write_paper, "count_0 path to_write", lambda: 3, books,
+                             lambda: Path(tempfile.mkdtemp(dir=FILES))),
+    "exam.mark_paper": call(exam.mark_paper, "paper", lambda: exam.write_paper(
+        1, books(), Path(tempfile.mkdtemp(dir=FILES)), 1), keep=False),
+    "capstone.foreign_parts": call(capstone.foreign_parts, "notebook", a_notebook),
+    "capstone.check_capstone": call(
+        lambda nb, seconds, memory, goal, data, seed: capstone.check_capstone(
+            nb, seconds, memory, goal, data, seed), "notebook positive bytes part four_arrays count_0",
+        a_notebook, lambda: 60, lambda: 1 << 30, lambda: .9,
+        lambda: (*lesson_pair(), *lesson_pair()), lambda: 0),
+}
+WRONG |= {
+    "no_tensor": lambda x: ([[1], [2, 3]], *NOTHING),
+    "idx_values": lambda x: (x.float(), x[0], x > 3, ["a"], *NOTHING),
+    "two_only": lambda p: (p[:1], (*p, p[0]), 3, *NOTHING),
+    "any_grey": lambda x: (x[0], x[:, None], x/255, x.int() - 300, x.int() + 300, x.bool(), x[:0],
+                           x.float()*nan, *NOTHING),
+    "functions": lambda f: ([3], f + f, None, 3, object()),
+    "tensors": lambda p: ([], p[0], [3], None, 3, "abc"),
+    "number_row": lambda x: (x[None], x[:0], x > 3, *NOTHING),
+    "layer": lambda x: (nn.ReLU(), nn.Linear(2, 2, bias=False), None, 3),
+    "tensor_table": lambda t: ({"w": t["w"]*nan}, {"w": 3}, {3: t["w"]}, [t["w"]], None, 3, "abc"),
+    "words": lambda w: ({"a": object()}, {"a": nan}, [1], None, 3, "abc"),
+    "data_name": lambda p: ("nowhere", FILES/"nowhere", "", [p], None, 3),
+    "to_save": lambda p: (FILES, FILES/"none"/"x", "", [p], 3),
+    "to_save_to": lambda p: (FILES, FILES/"none"/"x", "", [p], 3, None),
+    "model_file": lambda p: ("nowhere", a_png(), "", [p], None, 3, object(), *a_pipe()),
+    "network_file": lambda p: ("nowhere", "none.such:f", a_png(), "", [p], None, 3),
+    "judged": lambda p: (*WRONG["data_name"](p), pair()[:1], (grey(), digit_labels(3))),
+    "files": lambda f: ("abc", f[0], [3], [None], None, 3),
+    "case": lambda c: ("nothing", -1, 18, 2.5, None, True, [c]),
+    "four": lambda d: (d[:3], (d[0], d[1][:-1], *d[2:]), (*d[:2], d[2][:, :3], d[3]),
+                       (d[0], d[1] + 10, *d[2:]), (d[1], d[0], *d[2:]), 3, "abc"),
+    "four_arrays": lambda d: (d[:3], (d[0], d[1][:-1], *d[2:]), (d[0], d[1] + 10, *d[2:]), 3, "abc"),
+    "bytes": lambda n: WRONG["count"](n),
+    "few_of": lambda n: (0, -1, 2.5, 99, "3", None),
+    "patients": lambda p: ([3], None, 3, "abc"),
+    "seeds": lambda s: ([], ["a"], [-1], None),
+    "paper": lambda p: ("nowhere", a_notebook(), a_png(), "", [p], None, 3),
+    "notebook": lambda p: ("nowhere", a_png(), "", [p], None, 3),
+}
+FAULTS_OF_PATIENTS = [case.fault.__name__ for case in patients.CASES.values()]
+BY_HAND |= { # not walked, and why
+    "checks.DataError": "an exception", "checks.reads": "a context that tells a model's error: below",
+    "saved.FORMAT": "a number", "saved.LARGEST": "the same", "saved.SavedError": "an exception",
+    "checkpoint.EVERY": "a number", "checkpoint.LossWatch": "a callback: test_checkpoint.py",
+    "checkpoint.KeepPlace": "the same", "checkpoint.steps": "called by trainings: the same",
+    "checkpoint.interruptible": "a context: the same",
+    "tasks.versions": "no arguments", "tasks.doctor": "the same",
+    **{f"patients.{name}": "a table" for name in ("CASES", "SUSPECTS", "LOOKS", "HEALTHY")},
+    **{f"patients.{name}": "a record" for name in ("SetUp", "Case", "Answer", "Patient", "Trial")},
+    **{f"patients.{name}": "changes a SetUp of ours: test_patients.py" for name in FAULTS_OF_PATIENTS},
+    "patients.code": "no arguments", "exam.ExamResult": "a record",
+    "capstone.CapstoneResult": "the same",
+    "capstone.run_capstone": "for the child process of check_capstone",
 }
 
 
@@ -968,6 +1154,11 @@ def test_specialised_gives_way_where_training_would_mean_something_else(change):
     with speed.specialised(model, image) as found:
         assert not found and torch.equal(model(image), before)
     if change is normed: assert is_parametrized(model[0])
+
+
+def test_a_models_own_error_is_told_about_the_images():
+    with pytest.raises(ValueError, match=r"cannot take images of \(12, 28, 28\)"), checks.reads(grey()):
+        net()(grey().float())
 
 
 def test_digits_may_come_from_a_generator(tmp_path):

@@ -115,3 +115,13 @@ def test_a_name_that_is_no_utf8_is_written_all_the_same(tmp_path):
 def test_a_missing_folder_is_told_before_the_marking(tmp_path, capsys):
     assert cli.main(["mark", str(tmp_path), "--out", str(tmp_path/"none"/"marks.csv")]) == 2
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_the_table_and_its_page_are_both_written_or_neither(tmp_path):
+    marks = [Mark("a", "02.1", "right")]
+    with pytest.raises(ValueError, match="no folder .*none to write to"):
+        write_marks(marks, tmp_path/"none"/"marks.csv")
+    (tmp_path/"marks.html").mkdir()
+    with pytest.raises(ValueError, match="marks.html is a folder"):
+        write_marks(marks, tmp_path/"marks.csv")
+    assert [f.name for f in tmp_path.iterdir()] == ["marks.html"]
