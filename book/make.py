@@ -65,7 +65,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
     return {"": [(NBS/"index.ipynb", "index.ipynb")], "Try it": [(HERE/"draw.md", "draw.md")],
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
-            "Tools": [(HERE/"reference.md", "reference.md"), *below("api")],
+            "Tools": [(HERE/"reference.md", "reference.md"), *below("api"),
+                      (HERE/"clinic.md", "clinic.md")],
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
