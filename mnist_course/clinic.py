@@ -104,17 +104,17 @@ class DoesNotApply(ValueError):
     "This check has nothing to look at here; the message says why."
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000010
-def _classes(targets): # labels, one-hot rows, several labels, or numbers: above the middle or not
+def _classes(targets): # one number or label for each image
     rows = targets.flatten(1) if targets.ndim > 1 else targets[:, None]
-    if not rows.is_floating_point() and rows.shape[1] == 1: return rows[:, 0].tolist()
-    if not ((rows == 0) | (rows == 1)).all():
-        value = rows.double().mean(1)
-        if value.std() > 1e-9: return (value > value.median()).long().tolist()
-    if rows.shape[1] == 1: return rows[:, 0].tolist()
-    one_hot = (rows.sum(1) == 1).all() or rows.shape[1] > 20
-    return (rows.argmax(1) if one_hot else rows.long() @ 2**torch.arange(rows.shape[1]).to(
-        rows.device)).tolist()
+    marks = ((rows == 0) | (rows == 1)).all()      # of no and yes only
+    if rows.shape[1] == 1 and (marks or not rows.is_floating_point()): return rows[:, 0].tolist()
+    value = rows.double().mean(1)
+    varied = value.std() > 1e-4*rows.abs().mean()
+    if varied and not marks: return (value > value.median()).long().tolist()
+    several = marks and rows.shape[1] <= 20 and not (rows.sum(1) == 1).all()
+    return [hash(tuple(row)) for row in rows.tolist()] if several else rows.argmax(1).tolist()
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000001
 def _count_changes(classes):
     return sum(a != b for a, b in zip(classes, classes[1:], strict=False))
 
@@ -141,6 +141,7 @@ def _keys(dl, dtype):
     if not keys: raise ValueError("A loader gives no images: check its data.")
     return keys
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000002
 def _scale_free(dl): # the same, however an image was scaled; None if there is too little in it
     return [key for xb, _ in _batches(dl) for key in screening.scale_free_keys(xb)]
 
@@ -149,6 +150,7 @@ def _count_scaled(dl, valid_dl): # useless where even different training images 
     if len(set(known)) < .9*len(set(_keys(dl, torch.float32))): return 0
     return sum(key in set(known) for key in _scale_free(valid_dl))
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000003
 def _common_type(*dls): # the coarsest of the loaders' float types, float32 at most
     found = {xb.dtype for dl in dls for xb, _ in islice(_batches(dl), 1)}
     return next((t for t in (torch.bfloat16, torch.float16) if t in found), torch.float32)
@@ -247,6 +249,7 @@ def _wild_outputs(model, xb): # also for pixels a hundred times too large
     sizes = (1., -100., 100.) if xb.is_floating_point() else (1,)
     with preserve(model), torch.no_grad(): return torch.cat([model(k*xb).flatten() for k in sizes])
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000004
 def _kind(model, xb):
     "What the model gives: 'scores', or 'probabilities' of one of several kinds."
     with preserve(model), torch.no_grad():
@@ -287,8 +290,8 @@ def _gives(model, xb):
     kind, wild = _kind(model, xb), _wild_outputs(model, xb)
     if kind != "scores": return kind
     if (wild >= 0).all() and (wild == 0).any() and wild.any(): return "scores that stop at 0"
-    cut = wild.abs().max() <= 1 and (wild.abs() > .99).any()
-    return "scores that stop at −1 and 1" if cut else "scores"
+    is_tanh = screening.last_function(model, xb) == "tanh"
+    return "scores that stop at −1 and 1" if is_tanh else "scores"
 
 # %% ../nbs/11_bug_clinic.ipynb #451f0cf0
 def check_squashing(
@@ -563,6 +566,7 @@ def _needs_graph():
 def _still(model, before): # names of the parameters that are as they were
     return [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000005
 def _unmoved(step, model, loss_func, xb, yb, patience=64):
     "Who is pulled at; which of them some steps leave as they were; how many steps, or an error."
     pulled, error, k = _pulled(model, loss_func, xb, yb), "", 0
@@ -636,6 +640,7 @@ def _left_by(step, model, xb, yb):
     return torch.cat([torch.zeros(p.numel()).to(p) if p.grad is None else p.grad.flatten().clone()
                       for p in model.parameters()])
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000006
 def _until_it_moves(step, model, xb, yb, most=64):
     "The gradients left by the first of some steps that moves a weight; and by the first of all."
     before, first = {name: p.detach().clone() for name, p in model.named_parameters()}, None
@@ -901,6 +906,13 @@ def check_overfit(
                    f"{len(x)} images: loss {loss:.3g} after {k} steps, at most {goal:.3g} "
                    "expected", "do images and targets belong together? is it the right loss?")
 
+# %% ../nbs/11_bug_clinic.ipynb #th000013
+def _neighbours(model, loss_func, x, y):
+    "The score of training images among themselves; do the targets belong to them after all?"
+    score = screening.neighbour_score(x[:1000], y[:1000])
+    if score > 5 or not any(p.requires_grad for p in model.parameters()): return score, score > 5
+    return score, screening.learns_beyond(model, loss_func, x, y)
+
 # %% ../nbs/11_bug_clinic.ipynb #th000002
 def check_labels(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); asked only if neighbours say nothing
@@ -911,11 +923,8 @@ def check_labels(
 )->Finding:
     "Do images that look alike share their targets, in training and from training to validation?"
     if len(x) < 60: raise DoesNotApply(f"{len(x)} images are too few to compare neighbours")
-    score, seen = screening.neighbour_score(x[:1000], y[:1000]), "among training images"
-    ok, silent = score > 5, score < 8
-    if not ok and any(p.requires_grad for p in model.parameters()):
-        ok = screening.learns_beyond(model, loss_func, x, y)
-    if ok and not silent and valid_dl is not None:
+    (score, ok), seen = _neighbours(model, loss_func, x, y), "among training images"
+    if ok and score > 8 and valid_dl is not None: # else neighbours would say nothing there, either
         with preserve(nn.Module(), valid_dl): xv, yv = _gather(valid_dl, 500, model)
         other = screening.neighbour_score(x[:1000], y[:1000], xv[:500], yv[:500])
         if len(xv) >= 60 and other < 3: score, seen, ok = other, "in validation", False
@@ -943,7 +952,7 @@ def check_reshuffling(
     dl:Iterable, # the training loader: gives (inputs, targets)
 )->Finding:
     "Does the training loader come in another order when it is read again?"
-    if isinstance(dl, (list, tuple)): raise DoesNotApply("a list of batches has no order of its own")
+    if isinstance(dl, (list, tuple)): raise DoesNotApply("a list of batches has its one order")
     with preserve(nn.Module(), dl):
         first, second = (list(islice(_batches(dl), 3)) for _ in range(2))
     if len(first) < 2: raise DoesNotApply("there is one batch only")
@@ -965,14 +974,13 @@ class Report:
     def failed(self)->list: return [f for f in self.findings if not f.ok]
     @property
     def ok(self)->bool: return not self.failed
-    @property
-    def healthy(self)->bool: return self.ok # reads well in a test: assert examine(…).healthy
+    healthy = ok # reads well in a test: assert examine(…).healthy
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000078
 def _headline(report):
-    n, bad, left = len(report.findings), report.failed, len(report.skipped)
-    found = (f"{len(bad)} of {n} checks found something: {', '.join(f.check for f in bad)}" if bad
-             else f"all {n} checks are content")
+    n, bad, left = len(report.findings), [f.check for f in report.failed], len(report.skipped)
+    found = (f"{len(bad)} of {n} checks found something: {', '.join(bad)}" if bad else
+             f"all {n} checks are content")
     took = f"; {sum(report.seconds.values()):.1f} s" if report.seconds else ""
     return found + (f"; {left} not made" if left else "") + took
 
@@ -1080,6 +1088,16 @@ def _fit_to_examine(model, loss_func, x, y):
         raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
                          "one number, such as the mean over the images, as a tensor.")
 
+# %% ../nbs/11_bug_clinic.ipynb #ex000001
+def _make_all(checks, given):
+    "What each check found, and how long it took, by its name."
+    made, seconds = {}, {}
+    for check in checks:
+        start, name = time.perf_counter(), _name(check)
+        made[name] = _make(check, given)
+        seconds[name] = time.perf_counter() - start
+    return made, seconds
+
 # %% ../nbs/11_bug_clinic.ipynb #637f4062
 def examine(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); best when fresh
@@ -1102,11 +1120,7 @@ def examine(
         x, y = _gather(dl, 2000, model)
         _fit_to_examine(model, loss_func, x, y)
         given |= _prepare(model, loss_func, x, y, step, opt, lr)
-        made, seconds = {}, {}
-        for check in checks:
-            start, name = time.perf_counter(), _name(check)
-            made[name] = _make(check, given)
-            seconds[name] = time.perf_counter() - start
+        made, seconds = _make_all(checks, given)
     return Report(tuple(found for found in made.values() if isinstance(found, Finding)),
                   {name: why for name, why in made.items() if isinstance(why, str)}, seconds)
 

@@ -136,8 +136,9 @@ def _cells(f): # those of a function's variables that have a value
     return found
 
 def _is_optimizer(it): return hasattr(it, "load_state_dict") and hasattr(it, "zero_grad")
-def _is_data(it): return isinstance(it, DataLoader) or (
-    it.numel() > 10**6 if isinstance(it, Tensor) else isinstance(it, (list, dict)) and len(it) > 10_000)
+def _is_data(it):
+    if isinstance(it, Tensor): return it.numel() > 10**6
+    return isinstance(it, DataLoader) or isinstance(it, (list, dict)) and len(it) > 10_000
 
 # %% ../nbs/api/preserve.ipynb #pv000043
 def _hangs_on(it, home)->list: # what one comes to from a function or an object, next

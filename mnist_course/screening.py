@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SYMMETRIES', 'neighbour_score', 'learns_beyond', 'closest_symmetry', 'scale_free_keys', 'LinearLayers',
-           'unbroken_pairs', 'lowest_loss']
+           'unbroken_pairs', 'last_function', 'lowest_loss']
 
 # %% ../nbs/api/screening.ipynb #sc000004
 import math
@@ -150,7 +150,7 @@ def _note(seen, name, args, kwargs, out):
         if before and before[3] and sizes[2] and before[2] >= min(before[1], sizes[1]):
             seen.pairs.append((before[0], seen.n))
     elif name in _LINEAR or (name in _WITH_BIAS and _small_other(args)): after = before
-    seen.results[id(out)] = after
+    seen.results[id(out)], seen.names[id(out)] = after, name
     seen.kept.append(out) # as long as it is kept, nothing else can have its number
 
 # %% ../nbs/api/screening.ipynb #sc000027
@@ -162,6 +162,7 @@ class LinearLayers(TorchFunctionMode):
         super().__init__()
         self.own, self.results, self.kept = {id(p) for p in params}, {}, []
         self.n, self.pairs, self.units = 0, [], 1 # `units`: the dimension of the units, 1 or -1
+        self.names = {} # by a result's number, the function that gave it
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -177,6 +178,10 @@ def unbroken_pairs(
     "Which linear layers are followed by another one with nothing nonlinear between."
     with preserve(model), torch.no_grad(), LinearLayers(model.parameters()) as seen: model(xb)
     return seen.pairs
+def last_function(model:nn.Module, xb:Tensor)->str:
+    "The name of the function that gives the model's outputs, such as 'linear' or 'tanh'."
+    with preserve(model), torch.no_grad(), LinearLayers() as seen: out = model(xb)
+    return seen.names.get(id(out), "")
 
 # %% ../nbs/api/screening.ipynb #sc000033
 def lowest_loss(

@@ -720,7 +720,7 @@ BY_HAND |= { # not walked, and why
     **{f"screening.{name}": "measures for the clinic, which has looked at what it is given: "
        "test_zoo.py" for name in ("neighbour_score", "learns_beyond", "closest_symmetry",
                                   "scale_free_keys", "LinearLayers", "unbroken_pairs",
-                                  "lowest_loss", "SYMMETRIES")},
+                                  "lowest_loss", "SYMMETRIES", "last_function")},
     "checkup.ClinicCallback": "takes switches and hands the rest to examine: test_zoo.py",
     **{f"fetch.{name}": "a constant" for name in ("LARGEST_FILE", "FULL", "EXPECTED", "KEPT", "FOLDERS",
        "BELONGS", "MOST_MEMBERS", "MOST_BYTES", "PATIENCE", "SILENCE", "HOW_TO_GET_MNIST")},
