@@ -174,3 +174,33 @@ def test_the_page_is_made_by_the_program():
                           capture_output=True, text=True, encoding="utf-8", timeout=600)
     assert done.returncode == 0, done.stderr
     assert (zoo.PAGE.read_bytes(), (zoo.HERE/"zoo.csv").read_bytes()) == before
+
+
+# ---- a model on another device, where there is none: tensors that know only where they are ----
+
+@pytest.mark.parametrize("check", [c for c in clinic.CHECKS if c not in (
+    clinic.check_order, clinic.check_reshuffling, clinic.check_overlap, clinic.check_orientation,
+    clinic.check_scale_in_validation)], ids=clinic._name) # these bring everything to the processor
+def test_no_check_mixes_devices(check, monkeypatch):
+    "Numbers cannot be asked for; every operation on tensors of two devices would be an error."
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    monkeypatch.setattr(torch.Tensor, "item", lambda self: .5)
+    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: False)
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: [.5]*len(self) if self.ndim else .5)
+    monkeypatch.setattr(torch, "allclose", lambda a, b, **_: bool(torch.isclose(a, b).all()))
+    with FakeTensorMode():
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32, device="cuda"), nn.ReLU(),
+                              nn.Linear(32, 10, device="cuda"))
+        x, y = torch.rand(64, 1, 8, 8, device="cuda"), torch.zeros(64, dtype=torch.int64,
+                                                                   device="cuda")
+        def step(model, xb, yb):
+            zoo.F.cross_entropy(model(xb), yb).backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= .1*p.grad
+                    p.grad = None
+        given = dict(model=model, loss_func=zoo.F.cross_entropy, dl=[(x.cpu(), y.cpu())], x=x, y=y,
+                     xb=x, yb=y, scores=model(x), opt_step=step, any_step=step, step=step,
+                     predict=model, in_use=x.cpu(), valid_dl=[(x.cpu(), y.cpu())])
+        found = clinic._make(check, given)
+    assert isinstance(found, (clinic.Finding, str))
