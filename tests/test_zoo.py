@@ -159,11 +159,11 @@ def test_the_callback():
     with pytest.raises(ValueError, match="nonlinearity"): learn.fit(1)
     assert all(torch.equal(p, q) for p, q in zip(learn.model.parameters(), weights, strict=True))
     learn = learner(zoo.made(zoo.mlp))
-    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    with learn.no_logging(): learn.fit(1)
     assert learn.clinic.report.healthy and "labels" in learn.clinic.report.seconds
-    with learn.no_bar(): learn.get_preds()                       # nothing is examined here
+    learn.get_preds()                       # nothing is examined here
     learn = learner(zoo.made(zoo.mlp), checks=[clinic.check_squashing])
-    with learn.no_bar(), learn.no_logging(): learn.fit(1)
+    with learn.no_logging(): learn.fit(1)
     assert Counter(f.check for f in learn.clinic.report.findings) == {"squashing": 1}
 
 
