@@ -806,6 +806,7 @@ def overall(rows, before):
     for part in "tuned", "held out":
         for when, some in ("before", before), ("now", rows):
             n, alarms, m, named, silent = count(some, part)
+            if not n: continue # these were not there yet
             body.append([f"{part}, {when}", f"{alarms} of {n}", f"{named} of {m}",
                          f"{100*named/max(m, 1):.0f}%", m - named - silent, silent])
     return table(["trainings", "false alarms", "bugs named rightly", "share",
@@ -837,9 +838,9 @@ def page(text, rows, before):
     "The page with its tables replaced by those of these rows."
     for name, made in (("overall", overall(rows, before)), ("by check", by_check(rows)),
                        ("alarms", alarms(rows))):
-        mark, end = f"<!-- zoo: {name} -->\n", "\n<!-- end -->"
+        mark, end = f"<!-- zoo: {name} -->\n", "<!-- end -->"
         start, rest = text.split(mark)
-        text = start + mark + made + end + rest.split(end, 1)[1]
+        text = f"{start}{mark}\n{made}\n\n{end}{rest.split(end, 1)[1]}"
     return text
 
 
