@@ -148,7 +148,8 @@ def _scale_free(dl): # the same, however an image was scaled; None if there is t
 def _count_scaled(dl, valid_dl): # useless where even different training images have one key
     known = [key for key in _scale_free(dl) if key is not None]
     if len(set(known)) < .9*len(set(_keys(dl, torch.float32))): return 0
-    return sum(key in set(known) for key in _scale_free(valid_dl))
+    known = set(known)
+    return sum(key in known for key in _scale_free(valid_dl))
 
 # %% ../nbs/11_bug_clinic.ipynb #sp000003
 def _common_type(*dls): # the coarsest of the loaders' float types, float32 at most
@@ -166,7 +167,8 @@ def check_overlap(
     with preserve(nn.Module(), dl, valid_dl):
         dtype = _common_type(dl, valid_dl)
         known, valid = set(_keys(dl, dtype)), _keys(valid_dl, dtype)
-        shared = max(sum(key in known for key in valid), _count_scaled(dl, valid_dl))
+        shared = sum(key in known for key in valid)
+        if shared <= most*len(valid): shared = max(shared, _count_scaled(dl, valid_dl))
     return Finding("overlap", shared <= most*len(valid),
                    f"{shared} of {len(valid)} validation images are also trained on",
                    "split first, then make each loader from its own part")
