@@ -4,10 +4,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 # A wheel is proven anew only when something that goes into it has changed.
-SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml README.md
+# The tests that read the course's images, by themselves or through what they try: what these say on
+# MNIST and on the stand-in may differ; what the others say cannot.
+DATA_TESTS := $(shell grep -lE 'get_data|load_split|load_data|source_of|patients|capstone' tests/test_*.py)
+SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml MANIFEST.in README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-suite test-wheel lab work copies data run ledger bench mutants faults zoo exercises readme book slides weights test-book clean
+.PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults zoo exercises readme book epub slides weights test-book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -30,9 +33,18 @@ test-notebooks: $(READY) ## run the notebooks' own tests
 	$(BIN)/mnist_course data
 	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2
 
+test-tools: $(READY) ## of these, those of the tools and the laboratory
+	$(BIN)/mnist_course data
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --path nbs/api
+	OMP_NUM_THREADS=1 $(BIN)/nbdev_test --n_workers 2 --path nbs/lab
+
 test-suite: $(READY) ## run the tests of what a notebook cannot test about itself
 	$(BIN)/ruff check
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-data: $(READY) ## of these, the tests that read the course's images
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(DATA_TESTS)
 
 test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environments and import it
 
@@ -91,8 +103,11 @@ readme: $(READY) ## make README.md from nbs/index.ipynb
 	$(BIN)/python -m mnist_course.lab readme
 	$(BIN)/nbdev_clean
 
-book: $(READY) ## make the website from the committed notebooks, in _book
-	$(BIN)/python book/make.py
+book: $(READY) ## make the website from the committed notebooks, in _book (LIVE=1: lesson 07 runs in it; needs npm)
+	$(BIN)/python book/make.py $(if $(LIVE),--live)
+
+epub: $(READY) ## make the book as one file for e-readers, _book.epub
+	$(BIN)/python book/epub.py
 
 slides: $(READY) ## make slides of the lessons in _slides (NB=02 for one; REVEAL=... names reveal.js)
 	$(BIN)/python book/slides.py $(NB)
@@ -105,4 +120,4 @@ test-book: $(READY) ## test the book in a browser (needs Chromium and npm; CHROM
 	$(BIN)/python -m pytest tests/browser.py
 
 clean: ## remove what was made at run time, but not the data
-	rm -rf $(VENV) _run _book _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) _run _book _book.epub _slides _proc _docs build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -18,6 +18,7 @@ from mnist_course.pixel_similarity import accuracy
 from mnist_course.speed import fit_resnet, fit_small, predict
 from torch import Tensor, nn
 
+from . import rivals
 from .timing import Comparison, Disagreement, Job, Target, Way, run_alone
 from .work import digits, share_of
 
@@ -57,10 +58,10 @@ def train_alone(run, **settings) -> Outcome:
     return run_alone(Job(run, settings), torch.get_num_threads())["output"]
 
 
-def with_new_seeds(recipe, device: str):
-    "Ours; each call takes another seed, since a time holds for a recipe and not for a lucky start."
+def with_new_seeds(run, **settings):
+    "Each call takes another seed, since a time holds for a recipe and not for a lucky start."
     seeds = count()
-    return lambda: train_alone(ours, recipe=recipe, device=device, seed=next(seeds))
+    return lambda: train_alone(run, seed=next(seeds), **settings)
 
 
 # --- the rivals ---
@@ -141,6 +142,11 @@ def example_until(target: float, device: str, most: int = 14, seed: int = 1) -> 
     return Outcome(reached, seconds)
 
 
+def published(name: str, device: str, seed: int = 0) -> Outcome:
+    "A fast training of others (`rivals.RIVALS`), with the settings that they published."
+    return Outcome(*rivals.outcome(name, digits("training"), digits("testing"), device, seed))
+
+
 # --- the checks and the rows ---
 
 def at_least_as_accurate(outputs: dict) -> None:
@@ -181,8 +187,11 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
                          "loaders and its evaluation are counted")
 
     def our_way(name: str, recipe, target: float = 0.) -> Way:
-        return _way(name, with_new_seeds(recipe, device), target,
+        return _way(name, with_new_seeds(ours, recipe=recipe, device=device), target,
                     note="from images in memory, each round another seed")
+
+    def rival(name: str, note: str, target: float) -> Way:
+        return _way(name, with_new_seeds(published, name=name, device=device), target, note=note)
     return [
         Comparison(
             "conv.resnet18", "One epoch of ResNet18 on all of MNIST",
@@ -193,6 +202,10 @@ def comparisons(quick: bool, device: str) -> list[Comparison]:
         Comparison(
             "conv.to99", "Seconds to 99.0% of the testing part",
             (our_way("speed, small net", fit_small, .99),
+             rival(rivals.FAST, "one epoch with its published settings, written anew; from images "
+                                "in memory, each round another seed", .99),
+             rival(rivals.BEAUTIFUL, "its 70 steps, written anew in PyTorch's layers; they are "
+                                     "published as good for 98%", .99),
              _way(EXAMPLE, lambda: train_alone(example_until, target=.99, device=device), .99,
                   rounds=1,
                   note="one run, its published settings; counted to the end of the first epoch "

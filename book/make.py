@@ -1,9 +1,10 @@
 """The book: a website made from the notebooks as they are committed. Nothing is run.
 
-    python book/make.py [FOLDER]
+    python book/make.py [--live] [FOLDER]
 
 First the pages are prepared: what nbdev hides is taken out, and links are led to the pages they
-mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named.
+mean. Then Sphinx writes them as HTML into FOLDER, `_book` if none is named. With --live lesson 07
+can be run in its page; see `run_here.py`.
 """
 import base64
 import html
@@ -66,7 +67,7 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
             "Tools": [(HERE/"reference.md", "reference.md"), *below("api"),
-                      (HERE/"clinic.md", "clinic.md")],
+                      (HERE/"clinic.md", "clinic.md"), (HERE/"many_machines.md", "many_machines.md")],
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 
@@ -299,8 +300,12 @@ def finish(site: Path) -> None:
         text = text.replace('role="heading">', 'role="heading" aria-level="2">')
         text = text.replace('<summary aria-label="Toggle hidden content">', "<summary>")
         page.write_text(text, encoding="utf-8")
-    code = site/"_static"/"pygments.css" # its green is too pale on grey
-    code.write_text(re.sub("#4e9a06", "#3b7505", code.read_text("utf-8"), flags=re.I), "utf-8")
+    for file in site.rglob("*.css"): # remarks, and what indents
+        text = re.sub(r"/\*(?!!).*?\*/\s*|(?<=\n) +", "", file.read_text("utf-8"), flags=re.S)
+        if file.name == "pygments.css": # its green is too pale on grey
+            text = re.sub("#4e9a06", "#3b7505", text, flags=re.I)
+            text = re.sub(r"\s*([{};,])\s*|(?<=:)\s+", r"\1", text)
+        file.write_text(text, "utf-8")
     if any('class="-Color' in page.read_text(encoding="utf-8") for page in site.rglob("*.html")):
         return
     for file in site.rglob("*.css"):
@@ -339,7 +344,11 @@ def make(site: Path) -> int:
 
 
 if __name__ == "__main__":
-    site = Path(sys.argv[1] if sys.argv[1:] else PROJECT/"_book")
+    args = [a for a in sys.argv[1:] if a != "--live"]
+    site = Path(args[0] if args else PROJECT/"_book")
     done = make(site)
+    if not done and "--live" in sys.argv:
+        import run_here
+        run_here.add(site)
     if not done: print(f"The book: {(site/'index.html').resolve()}")
     sys.exit(done)

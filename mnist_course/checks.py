@@ -5,14 +5,15 @@
 # %% auto #0
 __all__ = ['DataError', 'count', 'rate', 'number', 'share', 'images', 'labels', 'tensor', 'numbers_or_images', 'two', 'scores',
            'rows', 'rows_and_mean', 'pixels', 'pair', 'rows_and_targets', 'has', 'function', 'file', 'metrics', 'reads',
-           'choice', 'equal_length', 'predictions', 'parameters', 'numbers', 'matrix', 'linear', 'maps', 'device',
-           'float_type', 'label_list', 'folders', 'digits', 'grey_lists', 'row_lists', 'label_array', 'image_array',
-           'score_array', 'row_array', 'array', 'fits']
+           'choice', 'names', 'equal_length', 'predictions', 'parameters', 'numbers', 'matrix', 'linear', 'maps',
+           'device', 'float_type', 'label_list', 'folders', 'digits', 'grey_lists', 'row_lists', 'label_array',
+           'image_array', 'score_array', 'row_array', 'array', 'fits']
 
 # %% ../nbs/api/checks.ipynb #chk00003
 import math
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import Any
 
 # %% ../nbs/api/checks.ipynb #daterr02
 class DataError(Exception):
@@ -20,20 +21,21 @@ class DataError(Exception):
 
 # %% ../nbs/api/checks.ipynb #chk00006
 def count(
-    n,            # what was given
+    n:Any,        # what was given
     what:str,     # what it counts, such as "n_epochs"
     least:int=1,  # the smallest that makes sense
     most:int=10**12, # the largest
 )->int:
     "A whole number from `least` to `most`; anything else is a `ValueError`."
-    if isinstance(n, bool) or not isinstance(n, Integral) or not least <= n <= most:
+    whole = isinstance(n, Integral) and not isinstance(n, bool)
+    if not whole or not least <= n <= most:
         top = f" and at most {most}" if most < 10**12 else ""
         raise ValueError(f"{what} is a whole number of {least} or more{top}, not {n!r}.")
     return int(n)
 
 # %% ../nbs/api/checks.ipynb #chk00014
 def rate(
-    lr,              # what was given
+    lr:Any,          # what was given
     what:str="lr",   # its name
     zero:bool=False, # may it be 0?
 )->float:
@@ -47,30 +49,32 @@ def rate(
 
 # %% ../nbs/api/checks.ipynb #chk0014a
 def number(
-    x,          # what was given
+    x:Any,      # what was given
     what:str,   # its name
     low:float,  # the smallest that makes sense
     high:float, # the largest
 )->float:
     "A number from `low` to `high`; anything else is a `ValueError`."
-    if isinstance(x, bool) or not isinstance(x, Real) or not low <= x <= high:
+    real = isinstance(x, Real) and not isinstance(x, bool)
+    if not real or not low <= x <= high:
         raise ValueError(f"{what} is a number from {low:g} to {high:g}, not {x!r}.")
     return float(x)
 
 # %% ../nbs/api/checks.ipynb #chk0014b
 def share(
-    x,        # what was given
+    x:Any,    # what was given
     what:str, # its name
 )->float:
     "A number between 0 and 1, neither of them; anything else is a `ValueError`."
-    if isinstance(x, bool) or not isinstance(x, Real) or not 0 < x < 1:
+    real = isinstance(x, Real) and not isinstance(x, bool)
+    if not real or not 0 < x < 1:
         raise ValueError(f"{what} is a share, a number between 0 and 1, not {x!r}.")
     return float(x)
 
 # %% ../nbs/api/checks.ipynb #chk00010
 def images(
     x,           # a tensor, an array or nested lists
-    size:tuple=None, # (h, w) that each must have; any if not given
+    size:tuple|None=None, # (h, w) that each must have; any if not given
     least:int=1, # how many there must be
 ):               # a tensor, uint8, (n, h, w)
     "Grey values from 0 to 255 as a tensor; anything else is a `ValueError`."
@@ -86,8 +90,8 @@ def images(
 # %% ../nbs/api/checks.ipynb #chk00015
 def labels(
     y,             # a tensor, an array or a list
-    n:int=...,     # how many images they belong to, or these; not compared if left out
-    c:int=None,    # how many classes there are; not compared if not given
+    n:Any=...,     # how many images they belong to, or these; not compared if left out
+    c:int|None=None,    # how many classes there are; not compared if not given
 ):                 # a tensor, int64, (n,)
     "Whole numbers, one for each image, as a tensor; anything else is a `ValueError`."
     t = _tensor(y, "Labels")
@@ -157,14 +161,14 @@ def numbers_or_images(
 def two(
     data,     # a tuple or a list
     what:str, # what both are, such as "images and labels"
-):            # the same
+)->tuple[Any, Any]: # both
     "A pair; anything else is a `ValueError`."
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         is_pair, kind = isinstance(data, (tuple, list)), type(data).__name__
         found = f"a {kind} of {len(data)}" if is_pair else kind
         raise ValueError(f"Data are a pair, {what}, not {found}: give "
                          f"({what.replace(' and ', ', ')}).")
-    return data
+    return data[0], data[1]
 
 # %% ../nbs/api/checks.ipynb #chk00017
 def scores(
@@ -184,7 +188,7 @@ def scores(
 # %% ../nbs/api/checks.ipynb #chk00018
 def rows(
     x,             # a tensor, an array or nested lists
-    n_in:int=None, # how many numbers each row has; any if not given
+    n_in:int|None=None, # how many numbers each row has; any if not given
     what:str="Rows",
 ):                 # a tensor, a float type, (n, n_in); the one given if it was one
     "Rows of pixels from 0 to 1, as from `as_rows`; anything else is a `ValueError`."
@@ -226,8 +230,8 @@ def pixels(
 # %% ../nbs/api/checks.ipynb #chk00020
 def pair(
     data,            # images and labels
-    size:tuple=None, # (h, w) of the images; any if not given
-    c:int=None,      # how many classes there are; not compared if not given
+    size:tuple|None=None, # (h, w) of the images; any if not given
+    c:int|None=None,      # how many classes there are; not compared if not given
     optional:bool=False, # may there be none? None stays None
 ):                   # images uint8 (n, h, w) and labels int64 (n,), as tensors
     "Images with their labels; anything else is a `ValueError`."
@@ -304,8 +308,8 @@ def metrics(
     if not all(callable(f) and name for f, name in zip(functions, names, strict=True)):
         raise ValueError("A metric is a function with a name: give functions, as def makes them.")
     if len({*names, *taken}) < len(names) + len(taken):
-        raise ValueError(f"Metrics are {', '.join(names)}: give each a name of its own, other than "
-                         f"{', '.join(taken)}.")
+        raise ValueError(f"Metrics are {', '.join(map(str, names))}: give each a name of its own, "
+                         f"other than {', '.join(taken)}.")
     return functions
 
 # %% ../nbs/api/checks.ipynb #chk00021c
@@ -329,6 +333,21 @@ def choice(
     if not any(x is one or (type(x) is type(one) and x == one) for one in choices):
         raise ValueError(f"There is no {what} {x!r}: choose one of {', '.join(map(str, choices))}.")
     return x
+
+# %% ../nbs/api/checks.ipynb #chknames
+def names(
+    x,          # what classes are called
+    n:int|None=None, # how many classes there are; not compared if not given
+)->list[str]:   # the same
+    "Different words that can be printed, of at most 100 characters; others are a `ValueError`."
+    if not isinstance(x, (list, tuple)) or (n is not None and len(x) != n):
+        raise ValueError(f"Names are {str(x):.60}: give a list with one for each class.")
+    for name in x:
+        if not (isinstance(name, str) and 0 < len(name) <= 100 and name.isprintable()):
+            raise ValueError(f"A class is called {str(name)[:60]!r}: give a word that can be "
+                             "printed, of at most 100 characters.")
+        if list(x).count(name) > 1: raise ValueError(f"Two classes are called {name!r}.")
+    return list(x)
 
 # %% ../nbs/api/checks.ipynb #chk00021f
 def equal_length(
@@ -454,8 +473,8 @@ def _nested(values): # plain lists of plain numbers, whatever holds them
 # %% ../nbs/api/checks.ipynb #chk00023b
 def label_list(
     y,          # a list, an array or a tensor
-    n:int=..., # how many images they belong to, or these; not compared if left out
-    c:int=None, # how many classes there are; not compared if not given
+    n:Any=..., # how many images they belong to, or these; not compared if left out
+    c:int|None=None, # how many classes there are; not compared if not given
 )->list[int]:
     "`labels` as a plain list, without PyTorch."
     y = _nested(y)
@@ -498,7 +517,7 @@ def grey_lists(
     try:
         sizes = {(len(image), len(row)) for image in x for row in image}
         good = all(type(p) is int and 0 <= p <= 255 for image in x for row in image for p in row)
-    except TypeError: good, sizes = False, ()
+    except TypeError: good, sizes = False, set()
     if not good or isinstance(x, dict) or len(sizes) > 1:
         raise ValueError("Images are lists (n, h, w) of equal size, whole numbers from 0 to 255: "
                          "pass the images unscaled.")
@@ -528,8 +547,8 @@ def row_lists(
 # %% ../nbs/api/checks.ipynb #chk00026
 def label_array(
     y,          # an array, a tensor or a list
-    n:int=..., # how many images they belong to, or these; not compared if left out
-    c:int=None, # how many classes there are; not compared if not given
+    n:Any=..., # how many images they belong to, or these; not compared if left out
+    c:int|None=None, # how many classes there are; not compared if not given
 ):              # an array, int, (n,)
     "`labels` as a NumPy array, without PyTorch."
     import numpy as np
@@ -616,7 +635,7 @@ def fits(
 )->None:
     "Rows, weights and a bias that go together; anything else is a `ValueError`."
     if isinstance(b, (int, float)): b = w.new_full((1,), b) if hasattr(w, "new_full") else b
-    x_shape, w_shape, b_shape = (getattr(t, "shape", ()) for t in (xb, w, b))
+    x_shape, w_shape, b_shape = (tuple(getattr(t, "shape", ())) for t in (xb, w, b))
     good = len(x_shape) == len(w_shape) == 2 and len(b_shape) == 1 and x_shape[1] == w_shape[0]
     if not good or b_shape[0] not in (1, w_shape[1]):
         shapes = "{}, {} and {}".format(*map(tuple, (x_shape, w_shape, b_shape)))

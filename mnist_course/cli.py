@@ -20,6 +20,7 @@ except KeyboardInterrupt:
     print("mnist_course: stopped, as you asked.", file=sys.stderr)
     raise SystemExit(130) from None
 
+from . import processes
 from .checks import DataError
 
 # %% ../nbs/api/cli.ipynb #cl100003
@@ -40,7 +41,7 @@ def whole(file):
 # %% ../nbs/api/cli.ipynb #7ff82a95
 LESSONS = ("data", "pixel_similarity", "sgd", "optim", "learner", "relu_net",
            "ten_digits", "python_net", "numpy_net", "conv", "resnet", "clinic", "speed",
-           "figures")
+           "figures", "parallel")
 
 def project_folder()->Path:
     "The clone we stand in or below; a `DataError` elsewhere, since a wheel brings no notebooks."
@@ -77,7 +78,7 @@ class LessonError(Exception):
 
 def run_notebook(
     nb:Path,        # the notebook
-    out:Path=None,  # where the copy with outputs goes; not kept if not given
+    out:Path|None=None,  # where the copy with outputs goes; not kept if not given
 )->float:           # seconds
     "Run a notebook from top to bottom; a `LessonError` shows the cell that failed."
     import nbformat
@@ -182,7 +183,7 @@ app.add_typer(data_app, name="data", help="Fetch, check, describe and pack data;
 
 def command(
     group:typer.Typer=app, # of which group it is a word
-    name:str=None,         # the function's own name if not given
+    name:str|None=None,         # the function's own name if not given
 )->Callable:
     "A command that is read by Typer and done by `main`."
     def register(f):
@@ -191,6 +192,14 @@ def command(
         group.command(name or f.__name__.strip("_").replace("_", "-"))(later)
         return f
     return register
+
+# %% ../nbs/api/cli.ipynb #pr0gres2
+@app.callback()
+def _everywhere(progress:Annotated[bool|None, typer.Option("--progress/--no-progress",
+        help="bars for long work; on a terminal if neither is said")]=None):
+    if progress is None: return
+    from mnist_course import bars
+    bars.SHOW = progress
 
 # %% ../nbs/api/cli.ipynb #fbc22bad
 _Folder = Annotated[Path, typer.Argument(metavar="folder", help="where to, such as a USB stick")]
@@ -203,8 +212,8 @@ _Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 def _data(): return fetch_data
 
 @command(data_app, "get")
-def _get(names:Annotated[list[str], typer.Argument(metavar="names", help="tiny, sample, full")]=(
-        "tiny", "sample", "full")):
+def _get(names:Annotated[list[str], typer.Argument(metavar="names", help="tiny, sample, full")]=[ # noqa: B006
+        "tiny", "sample", "full"]):
     "Fetch MNIST, or the stand-in, and say where it is."
     fetch_data(names)
 
@@ -232,10 +241,11 @@ def _describe(data:_Data, as_json:_Json=False):
     found = describe(data)
     if as_json: return _print_json(found)
     for name, part in found.items():
-        if name == "data": continue
+        if name in ("data", "names"): continue
         print(f"{name:9} {part['images']} images of {'x'.join(map(str, part['size']))}, "
               f"mean grey value {part['mean']}")
-        for label, n in part["classes"].items(): print(f"  class {label:<4} {n}")
+        for label, n in part["classes"].items():
+            print(f"  class {label:<4} {n:<7} {found.get('names', {}).get(label, '')}".rstrip())
 
 # %% ../nbs/api/cli.ipynb #d2d99828
 @command()
@@ -264,7 +274,7 @@ def _methods():
 # %% ../nbs/api/cli.ipynb #1bd5afa2
 _Model = Annotated[Path, typer.Argument(metavar="model", help="a file from train --save")]
 _Seed = Annotated[int, typer.Option(help="for everything that is random")]
-_Device = Annotated[str, typer.Option(help="cpu or cuda; a GPU if there is one")]
+_Device = Annotated[str|None, typer.Option(help="cpu or cuda; a GPU if there is one")]
 
 def _print_json(found):
     import json
@@ -273,11 +283,11 @@ def _print_json(found):
 @command()
 def _train(method:Annotated[str, typer.Argument(metavar="method", help="one that `methods` lists")],
            data:_Data="full", seed:_Seed=0, device:_Device=None,
-           epochs:Annotated[int, typer.Option(help="times through the images")]=None,
-           save:Annotated[Path, typer.Option(help="where the trained model goes")]=None,
-           report:Annotated[Path, typer.Option(help="where the report goes, as JSON")]=None,
-           checkpoint:Annotated[Path, typer.Option(help="keep the training's place here; go on "
-                                                   "from it if it is there")]=None,
+           epochs:Annotated[int|None, typer.Option(help="times through the images")]=None,
+           save:Annotated[Path|None, typer.Option(help="where the trained model goes")]=None,
+           report:Annotated[Path|None, typer.Option(help="where the report goes, as JSON")]=None,
+           checkpoint:Annotated[Path|None, typer.Option(help="keep the training's place here; go "
+                                                        "on from it if it is there")]=None,
            as_json:_Json=False):
     "Train a method and judge it on images that are new to it."
     from mnist_course.tasks import train
@@ -310,7 +320,8 @@ def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
     done = evaluate(model, data)
     if as_json: return _print_json(done)
     _print_accuracy(done)
-    for label, right in done["classes"].items(): print(f"  class {label:<4} {right:.2%}")
+    for label, right in done["classes"].items():
+        print(f"  class {label:<4} {right:<7.2%} {done.get('names', {}).get(label, '')}".rstrip())
 
 # %% ../nbs/api/cli.ipynb #00650cb7
 @command()
@@ -327,8 +338,8 @@ def _predict(files:Annotated[list[str], typer.Argument(metavar="files", help="pi
         elif "error" in one: _complain(f"{one['file']}: {one['error']}", 1)
         else:
             shares = sorted(one["probabilities"].items(), key=lambda share: -share[1])
-            print(one["file"], one["class"], *(f"{c}:{p:.4f}" for c, p in shares), sep="\t",
-                  flush=True)
+            print(one["file"], one.get("name", one["class"]),
+                  *(f"{c}:{p:.4f}" for c, p in shares), sep="\t", flush=True)
     return 1 if failed else 0
 
 # %% ../nbs/api/cli.ipynb #44f7d152
@@ -369,7 +380,7 @@ def _doctor(as_json:_Json=False):
 
 # %% ../nbs/api/cli.ipynb #ex4m0002
 @command()
-def _exam(paper:Annotated[Path, typer.Argument(metavar="paper", help="one to mark, such as "
+def _exam(paper:Annotated[Path|None, typer.Argument(metavar="paper", help="one to mark, such as "
                           "exam-1.ipynb; a new one is written if not given")]=None,
           seed:Annotated[int, typer.Option(help="decides which exercises it has")]=1):
     "Write a paper of ten exercises from all lessons, or mark it."
@@ -399,7 +410,7 @@ def _progress():
 
 # %% ../nbs/api/cli.ipynb #ma1n0001
 def main(
-    args:list[str]=None, # words after the command's name; the process's own if not given
+    args:list[str]|None=None, # words after the command's name; the process's own if not given
 )->int: # 0: all went well; 1: something failed; 2: a person's mistake; 130: Ctrl-C; 141: no reader
     "Do what the words say."
     return ended("mnist_course", lambda: _read(args)(), (DataError, ValueError))
@@ -424,11 +435,13 @@ def ended(
 )->int:          # its status; 1, 2, 130 and 141 as in `main`
     "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
+    processes.mark_streams()
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
     try: return _flushed(do())
     except mistakes as e: return _complain(e, 2, program)
-    except (LessonError, FloatingPointError) as e: return _complain(e, 1, program)
+    except (LessonError, FloatingPointError, processes.ProcessError) as e:
+        return _complain(e, 1, program)
     except KeyboardInterrupt: # what was begun, and nobody waits for any more, has no last word
         warnings.simplefilter("ignore")
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -444,7 +457,7 @@ def _flushed(status): # what was printed has arrived, or its error comes now
     return int(status) if isinstance(status, int) else 0
 
 def _complain(error, status, program="mnist_course"):
-    print(f"{program}: {error}", file=sys.stderr)
+    if processes.speaks(): print(f"{program}: {error}", file=sys.stderr)
     return status
 
 def _told(error:OSError): # the system's own word: no room, no permission, a read-only disk
@@ -456,3 +469,7 @@ def _silent(status):
     try: sys.stdout.flush()
     except OSError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
+
+# %% ../nbs/api/cli.ipynb #ma1n0003
+if __name__ == "__main__" and "__file__" in globals(): # not in a notebook
+    raise SystemExit(main())

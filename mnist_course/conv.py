@@ -147,7 +147,7 @@ def forward(self:Conv,
 @patch
 def backward(self:Conv,
     dz:np.ndarray, # gradient of the loss by what `forward` gave, (bs, h_out, w_out, c_out)
-)->np.ndarray:     # by what it was given, (bs, h, w, c_in); None for the first layer
+)->np.ndarray|None: # by what it was given, (bs, h, w, c_in); None for the first layer
     "Leaves the gradient of the weights in `dw`."
     self.dw = (self.rows.T @ dz.reshape(-1, dz.shape[3])).reshape(self.w.shape)
     if self.is_first: return None
@@ -478,6 +478,11 @@ def fit(self:CNN,
             if valid: trained.accuracy.append(self.evaluate(*valid))
     return trained
 
+# %% ../nbs/09_convolution.ipynb #mapslab1
+def _maps_and_labels(pair, n_out): # as a CNN takes them
+    images, labels = checks.two(pair, "images and labels")
+    return as_maps(images), checks.label_array(labels, len(images), n_out)
+
 # %% ../nbs/09_convolution.ipynb #a8d29458
 def fit_cnn(
     train:tuple,        # images uint8 (n, h, w), labels (n,)
@@ -488,17 +493,16 @@ def fit_cnn(
     bs:int=32,          # images in a batch
     shift:int=1,        # each batch is moved by up to so many pixels each way
     optimizer=Momentum, # or `Adam`
+    n_out:int=10,       # classes
+    kind=CNN,           # the class of the network
 )->Trained:             # its model is a `CNN`
     "Train two rounds of 5×5 convolutions, 8 and 16 maps, and a linear layer."
-    rng, pairs = np.random.default_rng(seed), [None, None]
-    for k, pair in enumerate((train, valid)):
-        if pair is not None or not k:
-            images, labels = checks.two(pair, "images and labels")
-            pairs[k] = as_maps(images), checks.label_array(labels, len(images), 10)
-    x, labels = pairs[0]
-    net = CNN(size=x.shape[1], rng=rng)
+    x, labels = _maps_and_labels(train, n_out)
+    valid = None if valid is None else _maps_and_labels(valid, n_out)
+    rng = np.random.default_rng(seed)
+    net = kind(size=x.shape[1], n_out=n_out, rng=rng)
     n_epochs = n_epochs or (3 if len(x) > 10_000 else 20)
-    return net.fit(x, labels, n_epochs, lr, bs, shift, optimizer, rng, pairs[1])
+    return net.fit(x, labels, n_epochs, lr, bs, shift, optimizer, rng, valid)
 
 # %% ../nbs/09_convolution.ipynb #7e5adb5e
 def _window(layer): # its side, stride and padding; None if a layer has no window

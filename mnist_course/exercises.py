@@ -390,7 +390,8 @@ def _events(key=None): # what happened, in order: pairs of an exercise and an ev
 # %% ../nbs/api/exercises.ipynb #b59b8f45
 _LESSONS = {"00": "data", "01": "pixel_similarity", "02": "sgd", "03": "optim", "04": "learner",
             "05": "relu_net", "06": "ten_digits", "07": "python_net", "08": "numpy_net",
-            "09": "conv", "10": "resnet", "11": "clinic", "12": "speed"}
+            "09": "conv", "10": "resnet", "11": "clinic", "12": "speed",
+            "14": "parallel"}
 
 def _load(lesson): # the exercises of a lesson, in order
     if lesson in _LESSONS:

@@ -15,15 +15,15 @@ import warnings, zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
+from typing import IO, cast
 
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
-from . import checks
+from . import bars, checks
 from .checks import DataError
 
 # %% ../nbs/api/fetch.ipynb #fe000006
@@ -84,7 +84,7 @@ def file_number(
 
 def _digit_folders(path:Path)->dict:
     "part -> digit -> folder, for the folders of `path` that hold one folder for each digit."
-    found = {}
+    found:dict[str, dict[int, Path]] = {}
     for folder in sorted(path.glob("*/[0-9]")):
         if folder.is_dir(): found.setdefault(folder.parent.name, {})[int(folder.name)] = folder
     if not found:
@@ -337,7 +337,8 @@ def _members(tar:tarfile.TarFile, archive:Path, top:str)->Iterator[tuple[Path, b
         if member.size > LARGEST_FILE:
             raise DataError(f"{archive} holds {name} of {member.size:,} bytes, far too large for "
                             "MNIST: do not use it, get the archive again.")
-        yield Path(name), tar.extractfile(member).read()
+        file = tar.extractfile(member)
+        if file is not None: yield Path(name), file.read() # as it is, of a regular file
 
 # %% ../nbs/api/fetch.ipynb #fe000036
 def _read_archive(archive:Path, top:str)->Iterator[tuple[Path, bytes]]:
@@ -345,7 +346,7 @@ def _read_archive(archive:Path, top:str)->Iterator[tuple[Path, bytes]]:
     try:
         with gzip.open(archive) as packed:
             stream = _Limited(packed, MOST_BYTES, archive)
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
+            with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as tar:
                 yield from _members(tar, archive, top)
             while stream.read(1 << 20): pass # to the end, where the checksum is
     except DataError: raise
@@ -372,7 +373,7 @@ def unpack(
         raise DataError(f"{archive} holds no folder {folder.name}: it is another archive, get "
                         f"the one named {folder.name}.tgz.")
 
-def _progress(items, what): return tqdm(items, desc=what, unit=" files", delay=1, leave=False)
+def _progress(items, what): return bars.bar(what, items, unit=" files", delay=1)
 
 # %% ../nbs/api/fetch.ipynb #fe00003d
 def _from_archives(name:str, folder:Path)->None:
@@ -397,8 +398,8 @@ def download(
 )->None:
     "Fetch a file from the web; a `NotAvailable` says in a few words why it could not be had."
     import pooch, requests, urllib3
-    bar = tqdm(desc=f"download {file.name}", total=1, # until the server says how long it is
-               unit="B", unit_scale=True, delay=1, leave=False)
+    bar = bars.bar(f"download {file.name}", total=1, # until the server says how long it is
+                   unit="B", unit_scale=True, delay=1)
     get = pooch.HTTPDownloader(progressbar=bar, chunk_size=1 << 16, timeout=PATIENCE,
                                headers={"Accept-Encoding": "identity"}) # as it is on the server
     try:
@@ -455,10 +456,11 @@ def write_images(
     folder:Path,   # to be filled: one folder for each digit
     images:Tensor, # uint8, (n, h, w)
     labels:Tensor, # digits, int64, (n,)
+    c:int=10,      # how many classes there are
 )->None:
     "Write images as PNG files, named by their place in the order."
     folder, images = checks.file(folder, "folder"), checks.images(images)
-    labels = checks.labels(labels, images, 10)
+    labels = checks.labels(labels, images, c)
     for digit in labels.unique().tolist(): (folder/str(digit)).mkdir(parents=True, exist_ok=True)
     pairs = enumerate(zip(images.numpy(), labels.tolist(), strict=True))
     for i, (pixels, label) in _progress(list(pairs), f"write {folder.name}"):
@@ -477,7 +479,7 @@ def _from_full(name:str, folder:Path)->None:
 def draw_threes_and_sevens(
     full:Path,         # a folder like the full set's
     folder:Path,       # to be made
-    counts:dict=None,  # part -> (threes, sevens) to draw; everything if not given
+    counts:dict|None=None,  # part -> (threes, sevens) to draw; everything if not given
 )->None:
     "Make a dataset of threes and sevens in the layout of fastai's MNIST_SAMPLE or MNIST_TINY."
     source = {part: {d: sorted((full/part/str(d)).glob("*.png"), key=file_number) for d in (3, 7)}
@@ -501,7 +503,8 @@ def _draw(
     digits:dict, # digit -> files
     counts:dict, # part -> how many of each digit
 )->dict:         # part -> digit -> files; none in two parts
-    g, chosen = torch.Generator().manual_seed(0), {part: {} for part in counts}
+    g = torch.Generator().manual_seed(0)
+    chosen:dict[str, dict] = {part: {} for part in counts}
     for i, (digit, every) in enumerate(digits.items()):
         mixed = iter([every[j] for j in torch.randperm(len(every), generator=g)])
         for part, n in counts.items(): chosen[part][digit] = [next(mixed) for _ in range(n[i])]
@@ -695,7 +698,7 @@ def _stand_in(name:str, why:str)->Path:
 # %% ../nbs/api/fetch.ipynb #fe000062
 def get_data(
     name:str,        # "tiny" and "sample": threes and sevens; "full": ten digits
-    source:str=None, # "auto", "mnist" or "standin"; MNIST_COURSE_DATA if not given, else "auto"
+    source:str|None=None, # "auto", "mnist", "standin"; MNIST_COURSE_DATA if not given, else "auto"
 )->Path:             # laid out as fastai's MNIST_TINY, MNIST_SAMPLE or MNIST
     "MNIST on this machine, fetched at need; a `DataError` says why if there is none to give."
     if name not in FOLDERS:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FormatError', 'read_csv', 'write_csv', 'write_submission', 'read_idx', 'write_idx', 'class_names', 'read_folder',
-           'read_npz', 'read_openml', 'read']
+           'read_npz', 'read_openml', 'read', 'label_names']
 
 # %% ../nbs/api/formats.ipynb #637287d5
 import csv, gzip, re, struct, warnings, zipfile, zlib
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from . import checks
+from . import bars, checks
 from .fetch import whole
 
 # %% ../nbs/api/formats.ipynb #f42eab93
@@ -34,7 +34,7 @@ def read_csv(
     _in_order(file, header)
     table = _table(file, header)
     _within(file, header, table)
-    column = header.index("label") if labelled else None
+    column = header.index("label") if labelled else -1
     pixels = np.delete(table, column, 1) if labelled else table
     y = torch.from_numpy(table[:, column].astype(np.int64)) if labelled else None
     return torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 28, 28)), y
@@ -188,7 +188,7 @@ def class_names(
 # %% ../nbs/api/formats.ipynb #d663e827
 def read_folder(
     folder:Path, # one folder in it for each class; or images alone, which then have no labels
-    like:Path=None, # another such folder, whose classes are counted; its own if not given
+    like:Path|None=None, # another such folder, whose classes are counted; its own if not given
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "Images of a folder of folders, in the order of the files' numbers; all of one size."
     folder = _must_be_folder(folder)
@@ -198,7 +198,8 @@ def read_folder(
              for f in (folder/name).iterdir() if f.suffix.lower() in _PICTURES]
     if not found: raise FormatError(f"{folder} holds no images: give a folder for each class.")
     found.sort(key=lambda pair: (_by_number(pair[0].name), pair[1]))
-    x = [_grey(file) for file, _ in found]
+    files = bars.bar(f"read {folder.name}", [f for f, _ in found], unit=" files", delay=1)
+    x = [_grey(file) for file in files]
     for pixels, (file, _) in zip(x, found, strict=True): _same_size(file, pixels, x[0])
     y = torch.tensor([k for _, k in found]) if names else None
     return torch.from_numpy(np.stack(x)), y
@@ -234,7 +235,7 @@ _NAMED = (("images", "labels"), ("x", "y"), ("x_train", "y_train"), ("x_test", "
 
 def read_npz(
     file:Path,     # NumPy's archive of arrays
-    part:str=None, # "train" or "test", if it holds both
+    part:str|None=None, # "train" or "test", if it holds both
 )->tuple[Tensor, Tensor|None]: # images (n, h, w), labels (n,) or none
     "The arrays named images and labels, or x and y, or x_train and so on; nothing is executed."
     file, part = checks.file(file), part and checks.choice(part, list(_PARTS), "part")
@@ -243,6 +244,7 @@ def read_npz(
     except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError,
             TypeError, MemoryError, OverflowError) as e:
         raise FormatError(f"{file} cannot be read as NumPy's .npz ({e}).") from e
+    if set(there) == {"arr_0"}: return _checked(file, there["arr_0"], _labels_apart(file))
     pairs = [p for p in _NAMED if p[0] in there and (part is None or p[0] in (f"x_{part}", "x",
                                                                             "images"))]
     if not pairs:
@@ -258,6 +260,15 @@ def _checked(file, x, y): # as the methods want them, or a sentence with the fil
         return x, None if y is None else checks.labels(y, len(x))
     except ValueError as e: raise FormatError(f"{file}: {e}") from e
 
+# %% ../nbs/api/formats.ipynb #kmnist01
+def _labels_apart(file): # KMNIST keeps them beside its images, each alone in an archive
+    beside = file.with_name(file.name.replace("imgs", "labels"))
+    if beside == file or not beside.exists(): return None
+    try:
+        with np.load(beside, allow_pickle=False) as arrays: return arrays["arr_0"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, EOFError) as e:
+        raise FormatError(f"{beside} cannot be read as NumPy's .npz ({e}).") from e
+
 # %% ../nbs/api/formats.ipynb #a6fd778f
 def read_openml(
     name:str="mnist_784", # or another of 784 grey values, such as "Fashion-MNIST"
@@ -272,8 +283,8 @@ def read_openml(
     return _checked(f"OpenML's {name}", x.astype(np.int64).reshape(-1, 28, 28), y.astype(np.int64))
 
 # %% ../nbs/api/formats.ipynb #ba7abd9f
-_PARTS = {"train": ("train", "training", "train-"), "test": ("test", "testing", "valid",
-                                                          "validation", "val", "t10k-", "test-")}
+_PARTS = {"train": ("train", "training"),
+          "test": ("test", "testing", "valid", "validation", "val", "t10k")}
 
 def read(
     path:Path,     # a .csv, .npz or IDX file, or a folder
@@ -283,7 +294,7 @@ def read(
     path, part = checks.file(path, "path"), checks.choice(part, list(_PARTS), "part")
     if not path.exists(): raise FormatError(f"{path} does not exist.")
     if path.is_dir(): return _read_folder(path, part)
-    if path.suffix == ".csv": return read_csv(path)
+    if path.suffix == ".csv": return _upright(path, *read_csv(path))
     if path.suffix == ".npz": return read_npz(path, part if _has_parts(path) else None)
     return _read_pair(path)
 
@@ -296,7 +307,10 @@ def _has_parts(file):
 def _read_folder(folder, part):
     own, train = _own_folders(folder, part), _own_folders(folder, "train")
     if own: return read_folder(own[0], train[0] if train and class_names(own[0]) else None)
-    of_part = _own_idx(folder, part) or _own_idx(folder, "")[:part == "train"]
+    of_part = _own_idx(folder, part) or _own_idx(folder, "")
+    if len({f.name.removesuffix(".gz") for f in of_part}) > 1:
+        raise FormatError(f"{folder} holds several sets, {', '.join(f.name for f in of_part)}: "
+                          "name the file of the images, or give each set a folder.")
     return _read_pair(of_part[0]) if of_part else read_folder(folder)
 
 def _own_folders(folder, part):
@@ -304,7 +318,7 @@ def _own_folders(folder, part):
 
 def _own_idx(folder, part): # of any part if it is ""
     idx = [f for f in sorted(folder.iterdir()) if re.search(r"images[.-]idx3", f.name)]
-    return [f for f in idx if f.name.startswith(_PARTS.get(part, ""))]
+    return [f for f in idx if not part or set(_PARTS[part]) & set(re.split(r"[-_.]", f.name))]
 
 # %% ../nbs/api/formats.ipynb #784e8ed7
 def _read_pair(file): # images, and the labels of the file that goes with them
@@ -315,9 +329,54 @@ def _read_pair(file): # images, and the labels of the file that goes with them
     name = file.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
     beside = [f for f in (file.with_name(name), file.with_name(name + ".gz"))
               if f != file and f.exists()]
-    if not beside: return x, None
+    if not beside: return _upright(file, x, None)
     y = read_idx(beside[0])
     if y.shape != x.shape[:1]:
         raise FormatError(f"{file.name} holds {len(x)} images and {beside[0].name} "
                           f"{' x '.join(map(str, y.shape))} labels: they do not belong together.")
-    return x, y.long()
+    return _upright(file, x, y.long())
+
+# %% ../nbs/api/formats.ipynb #upright2
+def _upright(file, x, y): # EMNIST's images, whose rows are columns; others as they are
+    return (x.transpose(1, 2).contiguous() if file.name.startswith("emnist-") else x), y
+
+# %% ../nbs/api/formats.ipynb #names002
+def label_names(
+    path:Path, # as for `read`
+)->dict[int, str]: # label -> what it is called; empty if nobody says
+    "The names of the classes, where a set brings them."
+    path = checks.file(path, "path")
+    if path.suffix == ".npz" and path.is_file(): return _names_within(path)
+    if path.is_dir():
+        own = _own_folders(path, "train") or [path]
+        if names := [n for n in class_names(own[0]) if not n.isdecimal()]:
+            return dict(enumerate(names))
+    folder = path if path.is_dir() else path.parent
+    if (folder/"classes.txt").is_file(): return _names_listed(folder/"classes.txt", str)
+    idx = [path] if path.is_file() else _own_idx(path, "")
+    start = [m[0] for f in idx if (m := re.match(r"emnist-[a-z]+-", f.name))]
+    mapping = folder/f"{start[0]}mapping.txt" if start else folder
+    def letters(codes): return "".join(chr(int(code)) for code in codes.split())
+    return _names_listed(mapping, letters) if mapping.is_file() else {}
+
+# %% ../nbs/api/formats.ipynb #names003
+def _names_listed(file, read_name): # of lines with a label and what `read_name` understands
+    try: lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as e: raise FormatError(f"{file} cannot be read: {e}.") from e
+    names = {}
+    for i, line in enumerate(lines, start=1):
+        if not line.strip(): continue
+        label, _, name = line.strip().partition(" ")
+        try: names[int(label)] = checks.names([read_name(name.strip())])[0]
+        except (ValueError, OverflowError) as e:
+            raise FormatError(f"{file}, line {i}: {line[:60]!r} is no label with its name.") from e
+    return names
+
+def _names_within(file):
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            if "names" not in arrays: return {}
+            return dict(enumerate(checks.names(arrays["names"].tolist())))
+    except (OSError, ValueError, zipfile.BadZipFile, zlib.error, EOFError, AttributeError,
+            TypeError, MemoryError, OverflowError) as e:
+        raise FormatError(f"{file} does not name its classes as text ({e}).") from e

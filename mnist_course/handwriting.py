@@ -116,8 +116,8 @@ def _differences(grey:np.ndarray, sheet:np.ndarray)->tuple: # (h, w), noise, str
 def _off_paper(grey:np.ndarray)->tuple: # the same, by the sheet that suits
     small = Image.fromarray(grey)
     if max(small.size) > 64: small = small.resize((64, 64), Image.Resampling.BOX)
-    sheet = Image.fromarray(_paper(np.asarray(small)).astype(np.float32))
-    sheet = np.asarray(sheet.resize(grey.shape[::-1], Image.Resampling.BICUBIC))
+    large = Image.fromarray(_paper(np.asarray(small)).astype(np.float32))
+    sheet = np.asarray(large.resize(grey.shape[::-1], Image.Resampling.BICUBIC))
     edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     flat = np.median(edge)
     off, noise, strength = _differences(grey, sheet)
@@ -199,6 +199,7 @@ def my_digit_file()->Path|None: # None if there is none
     for folder in (Path.cwd(), *Path.cwd().parents[:2]):
         found = sorted(f for f in folder.glob("my_digit.*") if f.is_file())
         if found: return found[0]
+    return None
 
 def my_digit()->Tensor: # uint8, (28, 28), 0 (paper) to 255 (ink)
     "The reader's own digit, prepared; the one that comes along if there is none."

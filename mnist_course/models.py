@@ -6,23 +6,25 @@
 __all__ = ['METHODS', 'Method', 'Model', 'make', 'load']
 
 # %% ../nbs/api/models.ipynb #m0d00003
-import hashlib, tempfile
+import hashlib, math, tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from inspect import Parameter, signature
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import checks, conv, learner, numpy_net, optim, python_net
+from . import bars, checks, conv, learner, numpy_net, optim, processes, python_net
 from . import resnet, saved, sgd, speed, ten_digits
-from .checkpoint import Checkpoint, KeepPlace, interruptible
-from .data import as_rows
+from .checkpoint import Checkpoint, KeepPlace, LossWatch, Retrace, interruptible
+from .data import Batches, as_rows
 from .fetch import write_images
 from .pixel_similarity import PixelSimilarity, accuracy
 from .relu_net import relu_net
@@ -35,18 +37,25 @@ class Method:
     description:str         # one sentence: what it is
     fit:Callable            # (model, train, valid) -> Trained
     probabilities:Callable  # (model, images) -> probabilities, (n, c or more)
-    max_classes:int = 10    # how many classes it can tell apart; 2 means exactly two
+    max_classes:int = 1000  # how many classes it can tell apart; 2 means exactly two
     uses_device:bool = False # does it train where `device` says?
     goes_on:bool = False    # can it be stopped and go on from a checkpoint?
-    parts:Callable = None   # Trained -> its tensors by name, the ones that it computes with
-    empty:Callable = None   # (model) -> Trained of the same shape, to be filled
+    parts:Callable = lambda trained: {} # Trained -> its tensors by name, all that it computes with
+    empty:Callable = Trained # (model) -> Trained of the same shape, to be filled
     pixels:tuple = (0, 255) # what is subtracted from grey values, what they are divided by
     settings:dict = field(default_factory=dict) # of the recipe, unless `make` is given others
+    check_classes:ClassVar[Callable[..., None]] # below
 
     @property
     def recipe(self)->Callable: # whose parameters are the settings
         "The lesson's function that trains."
         return getattr(self.fit, "recipe", self.fit)
+
+def _trains(recipe): # notes with a method's `fit` which lesson's function that is
+    def note(fit):
+        fit.recipe = recipe
+        return fit
+    return note
 
 # %% ../nbs/api/models.ipynb #797bada0
 def _check_classes(self:Method, name:str, classes:Tensor)->None:
@@ -54,7 +63,7 @@ def _check_classes(self:Method, name:str, classes:Tensor)->None:
     n, found = len(classes), classes.tolist()
     if self.max_classes == 2 and n != 2:
         raise ValueError(f"{name} is a method for two digits, and these labels hold {n}: "
-                         f"{found[:12]}. Give it two, or choose a method for ten.")
+                         f"{found[:12]}. Give it two, or choose a method for more.")
     if not 2 <= n <= self.max_classes:
         raise ValueError(f"{name} tells 2 to {self.max_classes} classes apart, and these "
                          f"labels hold {n}: {found[:12]}.")
@@ -64,16 +73,27 @@ Method.check_classes = _check_classes
 # %% ../nbs/api/models.ipynb #m0d00008
 class Model:
     "A method of the course in scikit-learn's shape; `make`, below, builds one by its name."
+    fit:Callable[..., "Model"]      # the methods are given in the cells that follow
+    predict:Callable[..., Tensor]
+    predict_proba:Callable[..., Tensor]
+    score:Callable[..., float]
+    save:Callable[..., None]
+    named:Callable[..., str]
+
     def __init__(self,
         name:str,           # a key of `METHODS`
         seed:int=0,         # for everything that is random
-        device:str=None,    # such as "cpu"; where the method decides if not given
+        device:str|None=None,    # such as "cpu"; where the method decides if not given
         **settings,         # handed to the method's training recipe
     ):
         self.name, self.seed, self.device, self.settings = name, seed, device, settings
         self.method = _method(name)
         _check_settings(name, self.method, settings)
-        self.classes, self.trained, self.data, self.checkpoint = None, None, None, None
+        self.classes:Any = None # after `fit`: the labels, a tensor (c,); what they are called
+        self.names:list[str]|None = None
+        self.trained:Any = None # after `fit`: a `Trained`
+        self.data:Any = None    # after `fit`: how many images it was trained on, and their digest
+        self.checkpoint:Checkpoint|None = None
 
     def __repr__(self):
         with_settings = "".join(f", {k}={v!r}" for k, v in self.settings.items())
@@ -93,30 +113,50 @@ def _fit(self:Model,
     labels,     # whole numbers, (n,)
     valid=None, # images and labels to judge by after each epoch
     checkpoint=None, # a file to keep where the training stands, to go on from and to remove
+    names=None, # label -> what the class is called; those not named are called by their number
 )->Model:       # itself, with `classes` (c,) and `trained`
     "Train, or go on from a checkpoint; what does not fit the method is a `ValueError`."
     before = dict(vars(self))
-    try: _train(self, images, labels, valid, checkpoint)
+    try: _train(self, images, labels, valid, checkpoint, names)
     except BaseException: # Ctrl-C too: the classes are those of the training that is kept
         vars(self).update(before)
         raise
     return self
 
 # %% ../nbs/api/models.ipynb #fitw0001
-def _train(self, images, labels, valid, checkpoint):
+def _train(self, images, labels, valid, checkpoint, names):
     images = checks.images(images, (28, 28))
     labels = checks.labels(labels, len(images))
     self.classes = labels.unique()
     self.method.check_classes(self.name, self.classes)
+    self.names = _names(self.classes.tolist(), names)
     if valid is not None:
         valid = checks.two(valid, "images and labels")
         judge = checks.images(valid[0], (28, 28))
         valid = judge, _places(self, checks.labels(valid[1], len(judge)))
     self.data = {"images": len(images), "digest": _data_digest(images, labels)}
+    _must_be_one_training(self)
     self.checkpoint = None if checkpoint is None else _checkpoint(self, checkpoint)
-    with interruptible(self.checkpoint) if checkpoint else nullcontext():
+    kept = interruptible(self.checkpoint) if checkpoint else nullcontext()
+    with kept, bars.working(f"train {self.name}"):
         self.trained = self.method.fit(self, (images, _places(self, labels)), valid)
-    if checkpoint: self.checkpoint.file.unlink(missing_ok=True)
+    if checkpoint and processes.is_first(): self.checkpoint.file.unlink(missing_ok=True)
+
+# %% ../nbs/api/models.ipynb #clnames1
+def _names(classes, names): # in the order of the classes
+    if not names: return None
+    if not isinstance(names, dict):
+        raise ValueError(f"Names are {type(names).__name__}: give a dictionary, label to name.")
+    return checks.names([names.get(label, str(label)) for label in classes])
+
+def _named(self:Model,
+    label:int, # one of `classes`
+)->str:
+    "What a class is called; its number if nobody has said."
+    if self.names is None: return str(label)
+    return self.names[self.classes.tolist().index(label)]
+
+Model.named = _named
 
 # %% ../nbs/api/models.ipynb #4de3493e
 def _must_go_on(name): # else nothing could be taken up again
@@ -136,6 +176,21 @@ def _data_digest(images, labels): # what it was trained on, in this order
     return made.hexdigest()
 
 Model.fit = _fit
+
+# %% ../nbs/api/models.ipynb #pr0c0002
+_SPREADS = ("linear_learner", "relu_learner", "softmax", "mlp", "resnet18_stock",
+            "resnet18_fastai", "resnet18", "resnet18_long", "small_cnn", "fine_cnn")
+
+def _must_be_one_training(model): # of several processes
+    if processes.size() == 1: return
+    if model.name not in _SPREADS:
+        raise ValueError(f"{model.name} trains in one process: start it without a launcher. Those "
+                         f"that several can share are {', '.join(_SPREADS)}.")
+    processes.must_agree(method=model.name, seed=model.seed, settings=model.settings,
+                         device=model.device, **model.data)
+
+def _callbacks(model): # of our Learner
+    return [*processes.callbacks(), KeepPlace(model.checkpoint)]
 
 # %% ../nbs/api/models.ipynb #m0d00010
 def _predict_proba(self:Model,
@@ -179,12 +234,7 @@ def _two_digits(pair): # images and places -> rows and targets, as lessons 02 to
     images, places = pair
     return sgd.rows_and_targets(images, places, 0)
 
-def _fit_two(recipe): # a recipe of lesson 02 or 03 as a method's `fit`
-    def fit(model, train, valid):
-        return recipe(_two_digits(train), _two_digits(valid), model.seed, **model.settings)
-    fit.recipe = recipe
-    return fit
-
+@_trains(learner.fit_learner)
 def _fit_with_learner(model, train, valid):
     settings = dict(model.settings)
     if n_hidden := settings.pop("n_hidden", 0):
@@ -193,9 +243,39 @@ def _fit_with_learner(model, train, valid):
         torch.manual_seed(model.seed)
         net = nn.Linear(784, 1)
     return learner.fit_learner(_two_digits(train), _two_digits(valid), net, seed=model.seed,
-                               callbacks=[KeepPlace(model.checkpoint)], **settings)
+                               callbacks=_callbacks(model), **settings)
 
-_fit_with_learner.recipe = learner.fit_learner
+# %% ../nbs/api/models.ipynb #byhand02
+class _ByHand(nn.Module): # lesson 02's model: a function of two tensors
+    def __init__(self, w, b):
+        super().__init__()
+        self.w, self.b = nn.Parameter(w.detach()), nn.Parameter(b.detach())
+
+    def forward(self, xb): return sgd.linear(xb, self.w, self.b)
+
+def _learn_two(model, net, train, valid, g, s): # as lessons 02 and 03 do, by a Learner; s: settings
+    train, valid = _two_digits(train), _two_digits(valid)
+    dl = Batches(*train, s.get("bs") or sgd.batch_size(len(train[0])), s.get("shuffle", True), g)
+    judge = None if valid is None else Batches(*valid, len(valid[0]))
+    learn = learner.Learner((dl, judge), net, sgd.mnist_loss, s.get("opt_func", optim.BasicOptim),
+                            s["lr"], [sgd.batch_accuracy], [KeepPlace(model.checkpoint)])
+    return learner.as_trained(learn.fit(s["n_epochs"]))
+
+# %% ../nbs/api/models.ipynb #byhand03
+@_trains(sgd.fit_linear)
+def _fit_by_hand(model, train, valid):
+    s, g = _settings_of(model.method) | model.settings, torch.Generator().manual_seed(model.seed)
+    net = _ByHand(sgd.init_params((784, 1), s["std"], g), sgd.init_params(1, s["std"], g))
+    done = _learn_two(model, net, train, valid, g, s)
+    w, b = net.w.detach(), net.b.detach()
+    done.model, done.params = (lambda rows: sgd.linear(rows, w, b)), (w, b)
+    return done
+
+@_trains(optim.fit_basic_optim)
+def _fit_basic_optim(model, train, valid):
+    s, g = _settings_of(model.method) | model.settings, torch.Generator().manual_seed(model.seed)
+    torch.manual_seed(model.seed)
+    return _learn_two(model, nn.Linear(784, 1), train, valid, g, s)
 
 # %% ../nbs/api/models.ipynb #m0d00016
 @torch.no_grad()
@@ -208,31 +288,91 @@ def _ask_rows(model, images): # ten scores from rows of 784
     return model.trained.model(as_rows(images)).softmax(1)
 
 # %% ../nbs/api/models.ipynb #m0d00018
-def _fit_ten(recipe): # a recipe of lesson 07 as a method's `fit`
-    def fit(model, train, valid): return recipe(train, valid, model.seed, **model.settings)
-    fit.recipe = recipe
-    return fit
+def _n_out(model): return max(10, len(model.classes)) # outputs: ten, and more if need be
 
+@_trains(ten_digits.fit_ten)
 def _fit_linear_ten(model, train, valid):
     torch.manual_seed(model.seed)
-    callbacks = [learner.LinearDecay(), KeepPlace(model.checkpoint)]
-    return ten_digits.fit_ten(train, valid, nn.Linear(784, 10), seed=model.seed,
-                              callbacks=callbacks, **model.settings)
+    callbacks = [learner.LinearDecay(), *_callbacks(model)]
+    return ten_digits.fit_ten(train, valid, nn.Linear(784, _n_out(model)), seed=model.seed,
+                              callbacks=callbacks, n_out=_n_out(model), **model.settings)
 
 # %% ../nbs/api/models.ipynb #5be62f28
+@_trains(ten_digits.fit_mlp)
 def _fit_mlp(model, train, valid):
-    return ten_digits.fit_mlp(train, valid, model.seed, callbacks=[KeepPlace(model.checkpoint)],
-                              **model.settings)
+    return ten_digits.fit_mlp(train, valid, model.seed, callbacks=_callbacks(model),
+                              n_out=_n_out(model), **model.settings)
 
-_fit_mlp.recipe = ten_digits.fit_mlp
+# %% ../nbs/api/models.ipynb #kept0002
+class _Kept: # goes before a network's own class; `way` is a `Retrace`
+    def fit(self, x, labels, n_epochs, lr, bs, *more, **named):
+        self.way.total = n_epochs*-(-len(x)//bs)
+        return super().fit(x, labels, n_epochs, lr, bs, *more, **named)
 
-_fit_linear_ten.recipe = ten_digits.fit_ten
+    def evaluate(self, x, labels): return self.way.score(partial(super().evaluate, x, labels))
 
-def _fit_arrays(recipe): # a recipe of lesson 08 or 09 as a method's `fit`
+class _KeptLists(_Kept): # lesson 07's
+    def update_mini_batch(self, rows, labels, lr):
+        def take():
+            super(_KeptLists, self).update_mini_batch(rows, labels, lr)
+            if not all(map(math.isfinite, self.biases[-1])):
+                raise FloatingPointError(f"The weights are no numbers any more after step "
+                                         f"{self.way.n}: look whether all inputs are finite.")
+        self.way.step(take, lr)
+
+# %% ../nbs/api/models.ipynb #kept0003
+class _KeptArrays(_Kept): # lesson 08's
+    def loss(self, x, labels): return self.way.loss(partial(super().loss, x, labels))
+    def backward(self): return {} if self.way.passing() else super().backward()
+    def step(self, lr): self.way.step(partial(super().step, lr), lr)
+
+class _KeptMaps(_KeptArrays): # lesson 09's, which has an optimiser
+    def fit(self, x, labels, n_epochs, lr, bs, shift, optimizer, *more):
+        def kept(params):
+            self.opt = optimizer(params)
+            def step(grads, lr): self.way.step(partial(self.opt.step, grads, lr), lr)
+            return SimpleNamespace(step=step)
+        return super().fit(x, labels, n_epochs, lr, bs, shift, kept, *more)
+
+# %% ../nbs/api/models.ipynb #kept0004
+def _numbers(net): # all that its steps change; of arrays, in the same memory
+    if isinstance(net, python_net.Network): return _list_parts(Trained(net))
+    sums = getattr(getattr(net, "opt", None), "sums", {}) # of `Momentum`
+    return _array_parts(Trained(net)) | {f"sum.{k}": torch.from_numpy(a) for k, a in sums.items()}
+
+def _put(net, numbers):
+    if isinstance(net, python_net.Network):
+        for name, own in net.parameters().items(): own[:] = numbers[name].tolist()
+    else:
+        for name, own in _numbers(net).items(): own.copy_(numbers[name])
+
+def _kept(kind, how, model): # builds a network of that kind whose training can be taken up again
+    both = type(kind.__name__, (how, kind), {"plain": kind})
+    def build(*args, **named):
+        net = both(*args, **named)
+        net.way = Retrace(model.checkpoint, partial(_numbers, net), partial(_put, net))
+        return net
+    return build
+
+# %% ../nbs/api/models.ipynb #kept0005
+def _plain(done): # trained: the network is again what the lesson makes
+    net = done.model
+    net.__class__ = net.plain
+    for name in "way", "opt": vars(net).pop(name, None)
+    return done
+
+@_trains(python_net.fit_few)
+def _fit_lists(model, train, valid):
+    settings = {"network": python_net.Network, **model.settings}
+    settings["network"] = _kept(settings["network"], _KeptLists, model)
+    return _plain(python_net.fit_few(train, valid, model.seed, n_out=_n_out(model), **settings))
+
+def _fit_arrays(recipe, kind=numpy_net.MLP, how=_KeptArrays): # of lesson 08 or 09
+    @_trains(recipe)
     def fit(model, train, valid):
         pairs = [p if p is None else (p[0].numpy(), p[1].numpy()) for p in (train, valid)]
-        return recipe(*pairs, model.seed, **model.settings)
-    fit.recipe = recipe
+        return _plain(recipe(*pairs, model.seed, n_out=_n_out(model),
+                             kind=_kept(kind, how, model), **model.settings))
     return fit
 
 # %% ../nbs/api/models.ipynb #m0d00019
@@ -249,27 +389,38 @@ def _ask_maps(model, images):
 
 # %% ../nbs/api/models.ipynb #m0d00021
 def _fit_images(recipe): # a recipe of lesson 12 as a method's `fit`
+    @_trains(recipe)
     def fit(model, train, valid):
         return recipe(train, valid, model.seed, device=model.device, checkpoint=model.checkpoint,
-                      **model.settings)
-    fit.recipe = recipe
+                      n_out=_n_out(model), **model.settings)
     return fit
 
 def _ask_images(model, images):
     return speed.predict(model.trained.model, images).softmax(1)
 
-# %% ../nbs/api/models.ipynb #m0d00023
-def _fit_folder(model, train, valid):
-    judge = valid or tuple(part[:64] for part in train)
-    with tempfile.TemporaryDirectory() as tmp:
-        for part, pair in ("training", train), ("testing", judge):
-            for place in range(len(model.classes)): # fastai wants every class in every part
-                (Path(tmp)/part/str(place)).mkdir(parents=True)
-            write_images(Path(tmp)/part, *pair)
-        done = resnet.fit_fastai(Path(tmp), model.seed, folder=Path(tmp), **model.settings)
-        return done if valid else Trained(done.model)
+# %% ../nbs/api/models.ipynb #watched1
+def _watched(): # for fastai's Learner: how far it is, and whether its loss is a number
+    from fastai.callback.core import Callback
+    watch = LossWatch()
+    class Watched(Callback):
+        def after_loss(self): watch.see(self.loss_grad, self.opt.hypers[-1]["lr"])
+        def after_batch(self): bars.part(self.pct_train)
+        def after_fit(self): watch.look()
+    return [Watched()]
 
-_fit_folder.recipe = resnet.fit_fastai
+# %% ../nbs/api/models.ipynb #m0d00023
+@_trains(resnet.fit_fastai)
+def _fit_folder(model, train, valid):
+    judge, c = valid or tuple(part[:64] for part in train), len(model.classes)
+    first = 0 if c <= 10 else 1000 # fastai sorts names as words: all must be of one length
+    with tempfile.TemporaryDirectory() as tmp:
+        for part, (x, y) in ("training", train), ("testing", judge):
+            for place in range(c): # fastai wants every class in every part
+                (Path(tmp)/part/str(first + place)).mkdir(parents=True)
+            write_images(Path(tmp)/part, x, y + first, first + c)
+        done = resnet.fit_fastai(Path(tmp), model.seed, folder=Path(tmp), callbacks=_watched(),
+                                 **model.settings)
+        return done if valid else Trained(done.model)
 
 @torch.no_grad()
 def _ask_fastai(model, images):
@@ -290,19 +441,21 @@ def _linear_or_relu(model):
     n_hidden = model.settings.get("n_hidden", 0)
     return relu_net(784, n_hidden, 1) if n_hidden else nn.Linear(784, 1)
 
-_MODULE = {"linear": dict(parts=_module_parts, empty=_module(lambda m: nn.Linear(784, 1))),
+_MODULE:dict[str, dict[str, Any]] = {"linear": dict(parts=_module_parts, goes_on=True,
+                          empty=_module(lambda m: nn.Linear(784, 1))),
            "learner": dict(parts=_module_parts, empty=_module(_linear_or_relu), goes_on=True),
-           "ten": dict(parts=_module_parts, empty=_module(lambda m: nn.Linear(784, 10)),
-                  goes_on=True),
-           "mlp": dict(parts=_module_parts, empty=_module(lambda m: relu_net(784, 128, 10)))}
+           "ten": dict(parts=_module_parts, goes_on=True,
+                       empty=_module(lambda m: nn.Linear(784, _n_out(m)))),
+           "mlp": dict(parts=_module_parts,
+                       empty=_module(lambda m: relu_net(784, 128, _n_out(m))))}
 
 # %% ../nbs/api/models.ipynb #0080eacb
-_NORMALISED = dict(pixels=(resnet.PIXEL_MEAN, resnet.PIXEL_STD), parts=_module_parts,
+_NORMALISED:dict[str, Any] = dict(pixels=(resnet.PIXEL_MEAN, resnet.PIXEL_STD), parts=_module_parts,
                    goes_on=True)
 _MODULE |= {
-    "resnet": dict(**_NORMALISED, empty=_module(lambda m: speed.resnet18(1, 10))),
-    "small": dict(**_NORMALISED,
-                  empty=_module(lambda m: speed.small_net(fine=m.settings.get("fine", False))))}
+    "resnet": dict(**_NORMALISED, empty=_module(lambda m: speed.resnet18(1, _n_out(m)))),
+    "small": dict(**_NORMALISED, empty=_module(
+        lambda m: speed.small_net(n_out=_n_out(m), fine=m.settings.get("fine", False))))}
 
 def _fastai_parts(trained): return dict(trained.model.model.state_dict())
 
@@ -330,8 +483,9 @@ def _empty_means(model):
     means.digits, means.means, means.scale = torch.arange(c), torch.zeros(c, 784), 0.
     return Trained(means)
 
-_PLAIN = {
-    "two": dict(parts=lambda t: dict(zip("wb", t.params, strict=True)), empty=_empty_two),
+_PLAIN:dict[str, dict[str, Any]] = {
+    "two": dict(parts=lambda t: dict(zip("wb", t.params, strict=True)), empty=_empty_two,
+                goes_on=True),
     "means": dict(parts=_mean_parts, empty=_empty_means)}
 
 # %% ../nbs/api/models.ipynb #2b6eebae
@@ -347,19 +501,21 @@ def _list_parts(trained):
     return {name: torch.tensor(v, dtype=torch.float64)
             for name, v in trained.model.parameters().items()}
 
-def _lists(): return python_net.Network(python_net.SIZES, Random(0))
+def _lists(model): return python_net.Network((*python_net.SIZES[:-1], _n_out(model)), Random(0))
 def _with_rng(build): return lambda model: Trained(build(model, np.random.default_rng(0)))
 
 # %% ../nbs/api/models.ipynb #e4e8e5b6
-def _sigmoid_twin(model, rng): return numpy_net.numpy_twin(_lists(), np.float32)
+def _sigmoid_twin(model, rng): return numpy_net.numpy_twin(_lists(model), np.float32)
 def _relu_mlp(model, rng):
-    return numpy_net.MLP((784, 128, 64, 10), model.settings.get("activation", "relu"), rng=rng)
+    sizes = 784, 128, 64, _n_out(model)
+    return numpy_net.MLP(sizes, model.settings.get("activation", "relu"), rng=rng)
+def _cnn(model, rng): return conv.CNN(n_out=_n_out(model), rng=rng)
 
 _PLAIN |= {
-    "lists": dict(parts=_list_parts, empty=lambda model: Trained(_lists())),
-    "twin": dict(parts=_array_parts, empty=_with_rng(_sigmoid_twin)),
-    "arrays": dict(parts=_array_parts, empty=_with_rng(_relu_mlp)),
-    "maps": dict(parts=_array_parts, empty=_with_rng(lambda model, rng: conv.CNN(rng=rng)))}
+    "lists": dict(parts=_list_parts, empty=lambda m: Trained(_lists(m)), goes_on=True),
+    "twin": dict(parts=_array_parts, empty=_with_rng(_sigmoid_twin), goes_on=True),
+    "arrays": dict(parts=_array_parts, empty=_with_rng(_relu_mlp), goes_on=True),
+    "maps": dict(parts=_array_parts, empty=_with_rng(_cnn), goes_on=True)}
 
 # %% ../nbs/api/models.ipynb #ad96d7e2
 def _fill(model, parts): # an empty model with the numbers of a trained one
@@ -373,8 +529,8 @@ def _fill(model, parts): # an empty model with the numbers of a trained one
         for name, own in model.method.parts(model.trained).items(): own.copy_(parts[name])
 
 # %% ../nbs/api/models.ipynb #m0d00025
-_TWO = dict(probabilities=_ask_two, max_classes=2)
-_MEANS = dict(max_classes=10**6, **_PLAIN["means"])
+_TWO:dict[str, Any] = dict(probabilities=_ask_two, max_classes=2)
+_MEANS:dict[str, Any] = dict(max_classes=10**6, **_PLAIN["means"])
 _ALL = {
     "nearest_mean_l1": Method("The class whose mean image is nearest by the mean absolute "
         "difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, **_MEANS,
@@ -383,9 +539,9 @@ _ALL = {
         "squared difference (lesson 01).", _fit_nearest_mean, _ask_nearest_mean, **_MEANS,
         settings={"norm": "l2"}),
     "linear_sgd": Method("784 weights and a bias for two digits, stochastic gradient descent by "
-        "hand (lesson 02).", _fit_two(sgd.fit_linear), **_TWO, **_PLAIN["two"]),
+        "hand (lesson 02).", _fit_by_hand, **_TWO, **_PLAIN["two"]),
     "linear_basic_optim": Method("nn.Linear for two digits, by BasicOptim (lesson 03).",
-        _fit_two(optim.fit_basic_optim), **_TWO, **_MODULE["linear"]),
+        _fit_basic_optim, **_TWO, **_MODULE["linear"]),
     "linear_learner": Method("nn.Linear for two digits, by a Learner (lesson 04).",
         _fit_with_learner, **_TWO, **_MODULE["learner"], settings=dict(n_epochs=10, lr=1.)),
     "relu_learner": Method("784-32-1 with ReLU, for two digits (lesson 05).",
@@ -400,13 +556,13 @@ _ALL |= {
     "mlp": Method("784-128-10 with ReLU and cross-entropy (lesson 06).",
         _fit_mlp, _ask_rows, goes_on=True, **_MODULE["mlp"]),
     "python_net": Method("784-112-16-10 with sigmoids, in plain Python, on at most 5,000 images "
-        "(lesson 07).", _fit_ten(python_net.fit_few), _ask_lists, **_PLAIN["lists"]),
+        "(lesson 07).", _fit_lists, _ask_lists, **_PLAIN["lists"]),
     "numpy_sigmoid": Method("784-112-16-10 with sigmoids, in NumPy, on all images (lesson 08).",
         _fit_arrays(numpy_net.fit_twin), _ask_arrays, **_PLAIN["twin"], settings=dict(lr=3.)),
     "numpy_relu": Method("784-128-64-10 with ReLU and cross-entropy, in NumPy (lesson 08).",
         _fit_arrays(numpy_net.fit_digits), _ask_arrays, **_PLAIN["arrays"]),
     "numpy_cnn": Method("Two rounds of 5×5 convolutions, 8 and 16 maps, in NumPy (lesson 09).",
-        _fit_arrays(conv.fit_cnn), _ask_maps, **_PLAIN["maps"]),
+        _fit_arrays(conv.fit_cnn, conv.CNN, _KeptMaps), _ask_maps, **_PLAIN["maps"]),
 }
 
 # %% ../nbs/api/models.ipynb #m0d00027
@@ -438,7 +594,7 @@ def _method(name:str)->Method:
 
 def _settings_of(method): # name -> default, of the method's training recipe
     fixed = ("train", "valid", "seed", "device", "folder", "callbacks", "model",
-             "checkpoint", "report", "path", "norm")
+             "checkpoint", "report", "path", "norm", "n_out", "kind")
     found = {k: p.default for k, p in signature(method.recipe).parameters.items()
              if k not in fixed and p.kind is p.POSITIONAL_OR_KEYWORD}
     return {**found, **method.settings}
@@ -465,7 +621,7 @@ def _check_settings(name, method, settings): # wrong ones are a `ValueError`, be
 def make(
     name:str,        # a key of `METHODS`
     seed:int=0,      # for everything that is random
-    device:str=None, # such as "cpu"; a GPU if there is one; only for the methods that take it
+    device:str|None=None, # such as "cpu"; a GPU if there is one; only for the methods that take it
     **settings,      # of the method's training recipe, in place of its own
 )->Model:
     "A fresh, untrained model; a name or device that cannot be had is a `ValueError`."
@@ -489,14 +645,15 @@ def _save(self:Model,
         method=self.name, seed=self.seed, settings=self.settings, classes=self.classes.tolist(),
         normalisation=list(self.method.pixels), image=[28, 28],
         parameters=sum(t.numel() for t in parts.values()), accuracy=done.accuracy,
-        n_valid=done.n_valid, loss=done.loss, valid_loss=done.valid_loss, data=self.data))
+        n_valid=done.n_valid, loss=done.loss, valid_loss=done.valid_loss, data=self.data,
+        **({"names": self.names} if self.names else {})))
 
 Model.save = _save
 
 # %% ../nbs/api/models.ipynb #19c3db94
 def load(
     path,            # from `save`
-    device:str=None, # such as "cpu", for the methods that take one
+    device:str|None=None, # such as "cpu", for the methods that take one
 )->Model:            # ready to predict
     "A model as it was saved, bit for bit; a `SavedError` if the file is not one we know."
     parts, about = saved.read(Path(path))
@@ -524,6 +681,7 @@ def _unfilled(about, device): # what was said of a model, checked as if a person
     for name in ("accuracy", "loss", "valid_loss"):
         setattr(model.trained, name, [checks.number(x, name, 0, 1e30) for x in about[name]])
     model.trained.n_valid = checks.count(about["n_valid"], "n_valid", 0)
+    if "names" in about: model.names = checks.names(about["names"], len(model.classes))
     return model
 
 # %% ../nbs/api/models.ipynb #3eb8b1a4

@@ -226,10 +226,11 @@ def numpy_twin(
     dtype=np.float64,  # of the twin's numbers
     hidden:bool=True,  # if it is faulty: are the hidden layers?
     output:bool=True,  # if it is faulty: is the output?
+    kind=MLP,          # the class to use
 )->MLP:
     "The same network with arrays, starting from the same numbers."
     checks.has(net, "net", "sizes", "activation", "loss_name", "weights", "biases")
-    twin = MLP(net.sizes, net.activation, net.loss_name, dtype=dtype)
+    twin = kind(net.sizes, net.activation, net.loss_name, dtype=dtype)
     twin.weights, twin.biases = net.weights, net.biases
     if isinstance(net, FaultyNetwork): _copy_fault(twin, hidden, output)
     return twin
@@ -330,11 +331,11 @@ def fit(self:MLP,
     return trained
 
 # %% ../nbs/08_backprop_numpy.ipynb #b9f47111
-def _rows_and_labels(pair):
+def _rows_and_labels(pair, n_out):
     "Images as rows, labels as an array; nothing stays nothing."
     if pair is None: return None
     images, labels = checks.two(pair, "images and labels")
-    return as_rows(images), checks.label_array(labels, len(images), 10)
+    return as_rows(images), checks.label_array(labels, len(images), n_out)
 
 # %% ../nbs/08_backprop_numpy.ipynb #6029b9ff
 def fit_twin(
@@ -343,14 +344,15 @@ def fit_twin(
     seed:int=0,        # for the weights and the order of the images
     lr:float=.5,       # learning rate
     network=Network,   # lesson 07's, or its faulty one
-    **where,           # `hidden=False` or `output=False`: where the fault is not
+    n_out:int=10,      # classes
+    **how,             # for `numpy_twin`, such as `hidden=False`: where the fault is not
 )->Trained:
     "Train lesson 07's network through its NumPy twin: ten epochs, or sixty of few images."
-    x, y = _rows_and_labels(checks.two(train, "images and labels"))
-    twin = numpy_twin(network(SIZES, Random(seed)), np.float32, **where)
+    x, y = _rows_and_labels(checks.two(train, "images and labels"), n_out)
+    twin = numpy_twin(network((*SIZES[:-1], n_out), Random(seed)), np.float32, **how)
     n_epochs = 10 if len(y) > 10_000 else 60
     return twin.fit(x, y, n_epochs, lr, 32, rng=np.random.default_rng(seed),
-                    valid=_rows_and_labels(valid))
+                    valid=_rows_and_labels(valid, n_out))
 
 # %% ../nbs/08_backprop_numpy.ipynb #3d0f301f
 def fit_digits(
@@ -361,9 +363,11 @@ def fit_digits(
     lr:float=.3,        # learning rate of the first epoch
     decay:float=.9,     # its factor from epoch to epoch
     activation:str="relu", # of the hidden layers
+    n_out:int=10,       # classes
+    kind=MLP,           # the class of the network
 )->Trained:
     "Train 784-128-64-10 with cross-entropy, in batches of 64 (write-up E's network)."
     rng = np.random.default_rng(seed)
-    net = MLP((784, 128, 64, 10), activation, rng=rng)
-    x, y = _rows_and_labels(checks.two(train, "images and labels"))
-    return net.fit(x, y, n_epochs, lr, 64, decay, rng, _rows_and_labels(valid))
+    net = kind((784, 128, 64, n_out), activation, rng=rng)
+    x, y = _rows_and_labels(checks.two(train, "images and labels"), n_out)
+    return net.fit(x, y, n_epochs, lr, 64, decay, rng, _rows_and_labels(valid, n_out))

@@ -144,7 +144,7 @@ def log_sum_exp(
 
 # %% ../nbs/07_backprop_python.ipynb #0965c26e
 def check_sizes(
-    sizes:tuple, # numbers of inputs, of neurons in each layer, of outputs
+    sizes:Iterable[int], # numbers of inputs, of neurons in each layer, of outputs
 )->tuple[int, ...]: # the same
     "A `ValueError` if no network has these sizes."
     sizes = tuple(sizes) if isinstance(sizes, Iterable) else (sizes,)
@@ -406,12 +406,13 @@ def fit_few(
     network=Network,     # the class to use
     report:int=0,        # print the loss every so many batches; never if 0
     n_images:int=5000,   # how many images to learn from, at most
+    n_out:int=10,        # classes
 )->Trained:
     "Train 784-112-16-10 with sigmoids, three epochs of 5,000 images or up to eight of fewer."
     x, y = few(*checks.two(train, "images and labels"), n_images)
     n_epochs = max(1, min(8, round(15_000/len(x))))
     judges = few(*checks.two(valid, "images and labels"), 2000) if valid else None
-    net = network(SIZES, Random(seed))
+    net = network((*SIZES[:-1], n_out), Random(seed))
     return net.fit(x, y, n_epochs, 2., 10, Random(seed), judges, report)
 
 # %% ../nbs/07_backprop_python.ipynb #c891f6a9

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from . import checks
 from .learner import LinearDecay, Learner, as_trained, make_dls
 from .pixel_similarity import accuracy
+from .processes import fastai_together, size
 from .trained import Trained
 
 # %% ../nbs/10_resnet.ipynb #aab9fd0e
@@ -145,7 +146,8 @@ def resnet18(
 # %% ../nbs/10_resnet.ipynb #e5c81ef3
 def _image_folders(path, bs, grey): # fastai's batches of images, from files
     from fastai.vision.data import ImageDataLoaders, PILImage, PILImageBW
-    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=bs,
+    share = -(-bs//size()) # of a batch, rounded up, for each of several processes
+    return ImageDataLoaders.from_folder(path, train="training", valid="testing", bs=share,
                                         img_cls=PILImageBW if grey else PILImage)
 
 # %% ../nbs/10_resnet.ipynb #dd0eb1f4
@@ -155,7 +157,7 @@ def fit_fastai(
     bs:int=64,        # images in a batch
     lr:float=.1,      # the highest learning rate
     grey:bool=False,  # one channel instead of three equal ones
-    folder:Path=None, # where fastai may keep files; beside the data if not given
+    folder:Path=None, callbacks:Iterable=(), # for fastai: where it keeps files; callbacks
 )->Trained:           # its model is fastai's Learner
     "ResNet18 through fastai, one epoch of MNIST; as it stands, phase 4 of write-up A."
     from fastai.callback import progress, schedule  # noqa: F401  (bring no_bar, fit_one_cycle)
@@ -167,9 +169,9 @@ def fit_fastai(
     set_seed(seed)
     dls = _image_folders(checks.folders(path, "training", "testing"), checks.count(bs, "bs"), grey)
     learn = vision_learner(dls, resnet18, pretrained=False, n_in=1 if grey else 3, path=folder,
-                           metrics=accuracy) # its loss is CrossEntropyLossFlat
+                           metrics=accuracy, cbs=list(callbacks)) # its loss is CrossEntropyLossFlat
     if dls.device.type == "cuda": learn.to_fp16()
-    with learn.no_bar(), learn.no_logging():
+    with learn.no_bar(), learn.no_logging(), fastai_together(learn, seed):
         learn.fit_one_cycle(enough_epochs(len(dls.train_ds), bs), lr)
     loss, valid_loss, right = zip(*learn.recorder.values, strict=True) # a row for each epoch
     return Trained(learn, list(right), len(dls.valid_ds), list(loss), list(valid_loss))

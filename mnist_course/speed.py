@@ -11,13 +11,14 @@ import math, statistics, time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import checks
+from . import bars, checks, processes
 from .checkpoint import Checkpoint, LossWatch, steps
 from .pixel_similarity import accuracy
 from .resnet import enough_epochs, normalise_pixels, normalised, resnet18
@@ -25,9 +26,14 @@ from .trained import Trained
 
 # %% ../nbs/12_speed.ipynb #fe335a29
 def _seconds(job):
+    _finish()
     start = time.perf_counter()
     job()
+    _finish()
     return time.perf_counter() - start
+
+def _finish(): # a GPU is given work and does it later: the clock must wait for it
+    if torch.cuda.is_initialized(): torch.cuda.synchronize()
 
 # %% ../nbs/12_speed.ipynb #2e1758c4
 def in_turn(
@@ -159,9 +165,9 @@ def shift(
     images = checks.images(images)
     n, h, w = images.shape
     checks.count(pixels, "pixels", 0, max(h, w))
-    down, right = torch.randint(0, 2*pixels + 1, (2, n), generator=g)
+    down, right = torch.randint(0, 2*pixels + 1, (2, n), generator=g).to(images.device)
     windows = F.pad(images, (pixels,)*4).unfold(1, h, 1).unfold(2, w, 1)
-    return windows[torch.arange(n), down, right]
+    return windows[torch.arange(n, device=images.device), down, right]
 
 # %% ../nbs/12_speed.ipynb #b33ae395
 def _random_maps(n, g, rotate, scale, shear, dx, dy): # -> (n, 2, 3); places run from -1 to 1
@@ -186,7 +192,7 @@ def affine(
     n, h, w = images.shape
     for most in (rotate, scale, shear, pixels): checks.number(most, "A distortion", -1e6, 1e6)
     maps = _random_maps(n, g, rotate, scale, shear, 2*pixels/w, 2*pixels/h)
-    places = F.affine_grid(maps, (n, 1, h, w), align_corners=False)
+    places = F.affine_grid(maps.to(images.device), [n, 1, h, w], align_corners=False)
     return F.grid_sample(images[:, None].float(), places, align_corners=False)[:, 0]
 
 # %% ../nbs/12_speed.ipynb #176e776a
@@ -218,7 +224,7 @@ def _batches(images, labels, bs, epochs, augment, plain, seed): # -> (part done,
     per_epoch = len(images)//bs
     n_steps = round(epochs*per_epoch)
     for i in range(n_steps):
-        if i % per_epoch == 0: order = torch.randperm(len(images), generator=g)
+        if i % per_epoch == 0: order = torch.randperm(len(images), generator=g).to(images.device)
         which = order[i % per_epoch*bs:][:bs]
         xb = images[which]
         if augment and i < n_steps - plain*per_epoch: xb = augment(xb, g)
@@ -234,12 +240,15 @@ def _optimiser(model, weight_decay):
 # %% ../nbs/12_speed.ipynb #2d43610e
 def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
     device = next(model.parameters()).device
+    xb, yb, part = processes.share(xb, yb) # of several processes; all of it if there is one
     xb, yb = xb.to(device), yb.to(device)
     for group in opt.param_groups: group["lr"] = lr
     with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         scores = model(normalise_pixels(xb))
     loss = F.cross_entropy(scores.float(), yb, label_smoothing=smoothing)
+    loss = processes.batch_loss(loss, part)
     loss.backward()
+    processes.sum_gradients(model, part)
     opt.step()
     opt.zero_grad()
     return loss.detach()
@@ -271,7 +280,8 @@ def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
     checks.labels(labels, len(images), checks.scores(predict(model, images[:1])).shape[1])
-    if not 1 < checks.count(bs, "bs") <= len(images):
+    processes.must_normalise(checks.count(bs, "bs"))
+    if not 1 < bs <= len(images):
         raise ValueError(f"A batch of {bs} from {len(images)} images: choose 2 to {len(images)}.")
 
 # %% ../nbs/12_speed.ipynb #a1150c61
@@ -279,6 +289,7 @@ def _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothi
     opt, watch = _optimiser(model, weight_decay), LossWatch()
     dtype = dtype or fast_dtype(next(model.parameters()).device)
     for done, xb, yb in steps(checkpoint, batches, model, opt):
+        bars.part(done)
         rate = lr*one_cycle(done, warm_up)
         watch.see(_step(model, opt, rate, xb, yb, dtype, smoothing), rate)
     watch.look()
@@ -304,8 +315,8 @@ def train(
     epochs = checks.number(epochs, "epochs", 0, 1e9)
     _must_fit(model, images, labels, bs, dtype)
     _must_be_sound(epochs*(len(images)//bs), lr, weight_decay, smoothing, plain)
-    with _prepared(model, images[:1], device, special):
-        batches = _batches(images, labels, bs, epochs, augment, plain, seed)
+    with _prepared(model, images[:1], device, special) as there:
+        batches = _batches(images.to(there), labels.to(there), bs, epochs, augment, plain, seed)
         _learn(model, batches, checkpoint, dtype, lr, weight_decay, warm_up, smoothing)
     return model.eval()
 
@@ -347,7 +358,8 @@ def _fit(model, data, valid, **settings): # train, and judge if there is somethi
     model = train(model, *data, **settings)
     if valid is None: return Trained(model)
     images, labels = valid
-    return Trained(model, [accuracy(predict(model, images), labels)], len(labels))
+    scores = processes.in_parts(partial(predict, model), images)
+    return Trained(model, [accuracy(scores, labels)], len(labels))
 
 # %% ../nbs/12_speed.ipynb #18884aec
 def fit_small(
@@ -357,14 +369,15 @@ def fit_small(
     fine:bool=False, # four epochs of the fine one on distorted images, or one of the coarse one
     device:str=None, # such as "cpu"; a GPU if there is one
     checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
+    n_out:int=10,    # classes
 )->Trained:
     "Train the small network from scratch, in seconds."
-    train = checks.pair(train, (28, 28), 10)
-    valid = checks.pair(valid, (28, 28), 10, optional=True)
+    train = checks.pair(train, (28, 28), n_out)
+    valid = checks.pair(valid, (28, 28), n_out, optional=True)
     torch.manual_seed(seed)
-    settings = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
+    settings:dict = dict(epochs=4, lr=.15, augment=affine) if fine else dict(epochs=1)
     settings["epochs"] *= enough_epochs(len(train[1]), 128) # a factor of one on MNIST
-    return _fit(small_net(fine=fine), train, valid, seed=seed, device=device,
+    return _fit(small_net(n_out=n_out, fine=fine), train, valid, seed=seed, device=device,
                 checkpoint=checkpoint, **settings)
 
 # %% ../nbs/12_speed.ipynb #c9f7156c
@@ -375,14 +388,15 @@ def fit_resnet(
     epochs:int=1,    # 1, or more with distorted images
     device:str=None, # such as "cpu"; a GPU if there is one
     checkpoint:Checkpoint=None, # keeps where the training stands, to go on from
+    n_out:int=10,    # classes
 )->Trained:
     "Train ResNet18 on grey images, with settings chosen on images held out of training."
-    train, valid = checks.pair(train, c=10), checks.pair(valid, c=10, optional=True)
+    train, valid = checks.pair(train, c=n_out), checks.pair(valid, c=n_out, optional=True)
     torch.manual_seed(seed)
-    if checks.count(epochs, "epochs") == 1: settings = dict(bs=64, lr=.05, augment=shift)
+    if checks.count(epochs, "epochs") == 1: settings:dict = dict(bs=64, lr=.05, augment=shift)
     else: settings = dict(bs=128, lr=.1, augment=affine, plain=1)
     settings["epochs"] = epochs*enough_epochs(len(train[1]), settings["bs"]) # times one on MNIST
-    return _fit(resnet18(1, 10), train, valid, seed=seed, device=device, checkpoint=checkpoint,
+    return _fit(resnet18(1, n_out), train, valid, seed=seed, device=device, checkpoint=checkpoint,
                 **settings)
 
 # %% ../nbs/12_speed.ipynb #f5474bb3

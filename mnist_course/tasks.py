@@ -17,27 +17,29 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import __version__, clinic, fetch, formats, handwriting, models, resnet, sgd
+from . import __version__, clinic, fetch, formats, handwriting, models
+from . import processes, resnet, sgd
 from .data import Batches, as_rows, hold_out, load_split
 
 # %% ../nbs/api/tasks.ipynb #8efa800e
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
 
 def load_data(
-    data:str="full", # "tiny", "sample", "full", or a path
+    data:str|os.PathLike="full", # "tiny", "sample", "full", or a path
 )->tuple[tuple, tuple]: # images and labels to learn from; the same to judge by
     "Both parts, the second held out if there is none; a `ValueError` without labels."
     if data in _OWN:
         folder = fetch.get_data(data)
-        return tuple(load_split(folder, part) for part in _OWN[data])
+        one, other = (load_split(folder, part) for part in _OWN[data])
+        return one, other
     train = labelled(data, "train")
     if _has_test(Path(data)): return train, labelled(data, "test")
     x, y, xv, yv = hold_out(*train)
     return (x, y), (xv, yv)
 
 def labelled(
-    data:str, # a path
-    part:str, # "train" or "test"
+    data:str|os.PathLike, # a path
+    part:str,             # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
     images, labels = formats.read(Path(data), part)
@@ -60,7 +62,11 @@ def describe(
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
         parts = {name: formats.read(Path(data), name) for name in names}
-    return {"data": str(data), **{name: _described(*pair) for name, pair in parts.items()}}
+    called = {"names": _names(data)} if _names(data) else {}
+    return {"data": str(data), **called,
+            **{name: _described(*pair) for name, pair in parts.items()}}
+
+def _names(data): return {} if data in _OWN else formats.label_names(Path(data)) # label -> name
 
 def _described(images, labels):
     counts = {} if labels is None else dict(zip(*(
@@ -69,29 +75,30 @@ def _described(images, labels):
             "mean": round(images.float().mean().item(), 2)}
 
 # %% ../nbs/api/tasks.ipynb #079f1dab
+@processes.together()
 def train(
     method:str,        # a key of `models.METHODS`
     data:str="full",   # "tiny", "sample", "full", or a path
     seed:int=0,        # for everything that is random
-    epochs:int=None,   # times through the images; the method's own number if not given
-    device:str=None,   # such as "cpu"; only for the methods that take one
-    save:Path=None,    # where the model goes; not kept if not given
-    checkpoint:Path=None, # where the training stands, to go on from after an interruption
-    report:Path=None,  # where the result goes, as JSON; not kept if not given
+    epochs:int|None=None,   # times through the images; the method's own number if not given
+    device:str|None=None,   # such as "cpu"; only for the methods that take one
+    save:Path|None=None,    # where the model goes; not kept if not given
+    checkpoint:Path|None=None, # where the training stands, to go on from after an interruption
+    report:Path|None=None,  # where the result goes, as JSON; not kept if not given
 )->dict:               # method, settings, data, accuracy, seconds, versions
     "Train a method and judge it; what does not fit is a `ValueError`, before any training."
     model = models.make(method, seed, device, **_epochs(method, epochs))
     _must_be_places((save, checkpoint, report), data)
     if checkpoint is not None: models._must_go_on(method)
-    fit_on, judge = load_data(data)
+    (fit_on, judge), names = load_data(data), _names(data)
     start = time.perf_counter()
-    model.fit(*fit_on, valid=judge, checkpoint=checkpoint)
+    model.fit(*fit_on, valid=judge, checkpoint=checkpoint, names=names)
     seconds = time.perf_counter() - start
-    if save is not None: model.save(save)
+    if save is not None and processes.is_first(): model.save(save)
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
             "saved": save and str(save), "versions": versions()}
-    if report is not None: _write(report, done)
+    if report is not None and processes.is_first(): _write(report, done)
     return done
 
 # %% ../nbs/api/tasks.ipynb #cf89d880
@@ -137,10 +144,12 @@ def evaluate(
     known = torch.isin(labels, model.classes)
     if not bool(known.any()):
         raise ValueError(f"{model.name} knows {model.classes.tolist()}, and none of these occurs.")
-    right = model.predict(images) == labels
+    right = processes.in_parts(model.predict, images) == labels # each read by one process
     n, k = len(labels), int(right.sum())
     each = {c: round(right[labels == c].float().mean().item(), 4) for c in labels.unique().tolist()}
-    return {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}
+    done = {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}
+    return done | ({"names": {c: model.named(c) for c in each if c in model.classes}}
+                   if model.names else {})
 
 def _wilson(k, n, z=1.96): # of k hits in n, at 95%
     p, spread = (k + z*z/2)/(n + z*z), z*(k*(n - k)/n + z*z/4)**.5/(n + z*z)
@@ -170,7 +179,7 @@ def _prepared(picture): # uint8, (28, 28)
 def predict(
     model,          # of `models`, trained; or the path of a saved one
     files:Iterable, # as for `pictures`
-)->Iterator[dict]:  # file, class and probabilities; or file and error
+)->Iterator[dict]:  # file, class, its name if it has one, and probabilities; or file and error
     "What a model reads in pictures of any size."
     if not isinstance(model, models.Model): model = models.load(model)
     for name, picture in pictures(files):
@@ -179,9 +188,11 @@ def predict(
             yield {"file": name, "error": str(e)}
             continue
         p = model.predict_proba(image[None])[0]
-        each = zip(map(str, model.classes.tolist()), p.tolist(), strict=True)
+        each = zip(map(model.named, model.classes.tolist()), p.tolist(), strict=True)
         shares = {name: round(x, 4) for name, x in each}
-        yield {"file": name, "class": model.classes[p.argmax()].item(), "probabilities": shares}
+        best = model.classes[p.argmax()].item()
+        called = {"name": model.named(best)} if model.names else {}
+        yield {"file": name, "class": best, **called, "probabilities": shares}
 
 # %% ../nbs/api/tasks.ipynb #c12c3c6c
 def submit(

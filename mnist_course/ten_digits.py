@@ -66,24 +66,25 @@ def cross_entropy_grad(
     return (softmax(scores) - one_hot(labels, scores.shape[1]))/len(labels)
 
 # %% ../nbs/06_ten_digits.ipynb #977a3412
-def _with_rows(data): # images and labels -> rows (n, h·w) and labels; None stays None
+def _with_rows(data, c): # images and labels -> rows (n, h·w) and labels; None stays None
     if data is None: return None
-    images, labels = checks.pair(data, c=10)
+    images, labels = checks.pair(data, c=c)
     return as_rows(images), labels
 
 # %% ../nbs/06_ten_digits.ipynb #690677aa
 def fit_ten(
     train:tuple[Tensor, Tensor], # images uint8 (n, h, w), labels int64 (n,)
-    valid:tuple[Tensor, Tensor], # the same, to judge by; None not to judge
-    model:nn.Module, # rows (bs, h·w) -> scores (bs, 10)
+    valid:tuple[Tensor, Tensor]|None, # the same, to judge by; None not to judge
+    model:nn.Module, # rows (bs, h·w) -> scores (bs, n_out)
     n_epochs:int=10, # times through the training images
     lr:float=.2,     # learning rate at the start
     bs:int=64,       # images in a batch
     seed:int=0,      # for the order of the images
     callbacks:Iterable=(), # called at the Learner's events
+    n_out:int=10,    # classes
 )->Trained:
-    "Train a model for ten digits with cross-entropy."
-    dls = make_dls(_with_rows(train), _with_rows(valid), bs, seed)
+    "Train a model for ten digits, or other classes, with cross-entropy."
+    dls = make_dls(_with_rows(train, n_out), _with_rows(valid, n_out), bs, seed)
     learn = Learner(dls, model, cross_entropy, lr=lr, metrics=[accuracy], callbacks=callbacks)
     return as_trained(learn.fit(n_epochs))
 
@@ -109,8 +110,9 @@ def fit_mlp(
     seed:int=0,                       # for the weights and the order of the images
     n_epochs:int=10,                  # times through the training images
     callbacks:Iterable=(),            # called at the Learner's events
+    n_out:int=10,                     # classes
 )->Trained:
     "784-128-10 with ReLU, batches of 32 and a learning rate that falls from 0.5 to zero."
-    net = relu_net(784, 128, 10, torch.Generator().manual_seed(seed))
+    net = relu_net(784, 128, n_out, torch.Generator().manual_seed(seed))
     callbacks = [LinearDecay(), *callbacks]
-    return fit_ten(train, valid, net, n_epochs, lr=.5, bs=32, seed=seed, callbacks=callbacks)
+    return fit_ten(train, valid, net, n_epochs, .5, 32, seed, callbacks, n_out)

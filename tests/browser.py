@@ -5,6 +5,7 @@ to which it speaks through two pipes, in the words of its DevTools protocol, and
 axe-core once. `BOOK=_book` tests a book that is built already.
 """
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -20,6 +21,7 @@ from threading import Thread
 import make
 import numpy as np
 import pytest
+import run_here
 import torch
 import weights
 from conftest import PROJECT, built_book
@@ -356,11 +358,17 @@ class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *_): pass
 
 
-def test_front_page_is_light(browser, site):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=site))
+@contextlib.contextmanager
+def served(folder):
+    "The address of a folder, served on this machine."
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
     Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/"
-    try:
+    try: yield f"http://127.0.0.1:{server.server_port}/"
+    finally: server.shutdown()
+
+
+def test_front_page_is_light(browser, site):
+    with served(site) as address:
         browser.size(1200, 900)
         browser.open(address + "index.html")
         settled(browser, "front-said")
@@ -370,7 +378,6 @@ def test_front_page_is_light(browser, site):
         paint = browser.run("performance.getEntriesByName('first-contentful-paint')[0].startTime")
         print(f"front page: {sent/1000:.0f} kB, first contentful paint after {paint:.0f} ms")
         assert 50_000 < sent < 300_000
-    finally: server.shutdown()
 
 
 # ---- figures that move ----
@@ -545,6 +552,123 @@ def test_figures_fit_a_phone_and_have_names(name, browser, site):
     assert nameless == 0
 
 
+# ---- a lesson that runs in its page ----
+
+@pytest.fixture(scope="module")
+def live_site(site, tmp_path_factory):
+    "The book as `make book LIVE=1` makes it, with few images, so that training is short."
+    folder = tmp_path_factory.mktemp("live")/"book"
+    shutil.copytree(site, folder, ignore=shutil.ignore_patterns("here"))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(run_here, "SIZES", {"train": 30, "valid": 20, "test": 20})
+    if not (site/"_static"/"here").exists(): run_here.add(folder)
+    else: # BOOK names a book with this in it: its pages stay, its images become fewer
+        shutil.copytree(site/"_static"/"here", folder/"_static"/"here")
+        (folder/"_static"/"here"/"lesson.json").write_text(json.dumps(run_here.bundle()), "utf-8")
+    patch.undo()
+    return folder
+
+
+@pytest.fixture
+def lesson_07(browser, live_site):
+    "Lesson 07, served, with Python loaded; what page and worker ask for is watched."
+    with served(live_site) as address:
+        browser.size(1200, 900)
+        browser.open(address + "07_backprop_python.html")
+        early = nothing_wrong(browser, (address, "data:"))
+        assert not any(name in url for url in early for name in ("wasm", "lesson.json", "stdlib"))
+        browser("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=True, flatten=True)
+        browser.run("globalThis.page = text => Here.cells().findIndex(c => c.code.includes(text));"
+                    "globalThis.out = k => Here.cells()[k].out.textContent;"
+                    "document.querySelector('.here-buttons button').click()")
+        wait_for(browser, "Here.state.ready && Here.cells().length > 0")
+        yield browser
+        browser("Target.setAutoAttach", autoAttach=False, waitForDebuggerOnStart=False)
+        asked = nothing_wrong(browser, (address, "data:", "blob:"))
+        assert any(url.endswith(".wasm") for url in asked)
+
+
+def follow_workers(browser):
+    "Listen to the requests of workers that are new, too, and let them begin."
+    for event in list(browser.events):
+        if event.get("method") != "Target.attachedToTarget" or event.get("followed"): continue
+        event["followed"], session = True, browser.session
+        browser.session = event["params"]["sessionId"]
+        try:
+            for method in "Network.enable", "Runtime.runIfWaitingForDebugger": browser(method)
+        finally: browser.session = session
+
+
+def wait_for(browser, condition, seconds=400):
+    "Until something is true in the page."
+    for _ in range(seconds*2):
+        if browser.run(condition): return
+        follow_workers(browser)
+        browser.run("new Promise(go => setTimeout(go, 500))")
+    raise AssertionError(f"{condition} has not come true: "
+                         + browser.run("document.querySelector('.here-said').textContent"))
+
+
+def answered(browser, k, code):
+    "What a cell of lesson 07 shows once it holds this code and has run."
+    browser.run(f"Here.cells()[{k}].editor.value = {json.dumps(code)};"
+                f"Here.cells()[{k}].editor.oninput(); Here.runTo({k}); 0")
+    wait_for(browser, "!Here.state.busy")
+    return browser.run(f"out({k})")
+
+
+def test_lesson_07_marks_answers(lesson_07):
+    k = lesson_07.run("""page('check("07.2"')""")
+    lesson_07.run(f"[...Here.cells()[{k}].place.querySelectorAll('button')]"
+                  ".find(b => b.textContent === 'Run').click()")
+    wait_for(lesson_07, "!Here.state.busy")
+    assert "not attempted" in lesson_07.run(f"out({k})")
+    answer = "def sigmoid_grad(a):\n    return {}\n\ncheck('07.2', sigmoid_grad)"
+    said = answered(lesson_07, k, answer.format("sigmoid(a)*(1 - sigmoid(a))"))
+    assert "The sigmoid is applied once more" in said and "right" not in said
+    said = answered(lesson_07, k, answer.format("a*(1 - a)"))
+    assert "The derivative at a value: right." in said
+    assert "ZeroDivisionError" in answered(lesson_07, k, "print('before')\n1/0")
+    assert "cell" in lesson_07.run("document.querySelector('.here-said').textContent")
+    lesson_07.run(f"Here.cells()[{k}].editor.value = 'while True: pass'; Here.runTo({k}); 0")
+    lesson_07.run("new Promise(go => setTimeout(go, 1500))")
+    assert lesson_07.run("Here.state.busy")
+    lesson_07.run("Here.stop(); 0")
+    wait_for(lesson_07, "!Here.state.busy")
+    lesson_07.run(f"Here.cells()[{k}].editor.value = 'a1 = sigmoid(0); a1'; Here.runTo({k}); 0")
+    wait_for(lesson_07, "!Here.state.busy")
+    assert lesson_07.run(f"out({k})") == "0.5" # from the start: the cells above have run again
+
+
+def test_lesson_07_runs_all_its_cells(lesson_07, axe):
+    lesson_07.run("[...document.querySelectorAll('.here-buttons button')]"
+                  ".find(b => b.textContent === 'Run all').click()")
+    wait_for(lesson_07, "!Here.state.busy", 1200)
+    wrong = lesson_07.run("[...document.querySelectorAll('.here-error')].map(e => e.textContent)")
+    assert not wrong and lesson_07.run("Here.cells().every(c => c.ran)")
+    shown = lesson_07.run("Here.cells().map(c => c.shown?.querySelector('pre').textContent.trim())")
+    for text, cell in zip(shown, run_here.cells(), strict=True): # the same cells, in this order
+        if text and not (cell["changed"] or cell["kept"]): assert text == cell["code"].strip()
+    assert "89898 numbers" in lesson_07.run("out(page('shapes = '))")
+    assert lesson_07.run("document.querySelectorAll('.here-digits img').length") > 0
+    lost = lesson_07.run("[...document.querySelectorAll('.here-digits img')]"
+                         ".filter(i => i.naturalWidth !== 28).length")
+    assert lost == 0
+    assert not serious(lesson_07, axe)
+    lesson_07.size(360, 740, touch=True)
+    assert lesson_07.run("document.documentElement.scrollWidth") <= 360
+
+
+def test_from_the_disk_it_says_what_to_do(browser, live_site):
+    opened(browser, live_site/"07_backprop_python.html")
+    assert "http.server" in browser.run("document.querySelector('.here-said').textContent")
+    assert browser.run("document.querySelectorAll('.here button').length") == 0
+    opened(browser, live_site/"08_backprop_numpy.html")
+    links = browser.run("[...document.querySelectorAll('.here-not a')].map(a => a.href)")
+    assert len(links) == 1 and links[0].startswith("https://colab.research.google.com/")
+    nothing_wrong(browser)
+
+
 # ---- all pages ----
 
 AXE = "axe-core@4.14.1"
@@ -569,6 +693,14 @@ def axe(tmp_path_factory):
     return kept.read_text("utf-8")
 
 
+def serious(browser, axe):
+    "What axe-core finds in the page that is open, if it is serious or worse."
+    browser.run(axe + "; 0")
+    return browser.run("""axe.run(document, {resultTypes: ['violations']}).then(r =>
+        r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
+        [v.id, v.nodes.length, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", ["index", "draw", "02_manual_sgd", "05_relu_net", "06_ten_digits",
     "07_backprop_python", "09_convolution", "reference", "cards/glossary", "404"])
@@ -578,10 +710,7 @@ def test_axe_finds_nothing_serious(page, theme, browser, site, axe):
     try:
         opened(browser, site/f"{page}.html")
         browser.run("document.querySelector('.draw') && new Promise(go => setTimeout(go, 400))")
-        browser.run(axe + "; 0")
-        found = browser.run("""axe.run(document, {resultTypes: ['violations']}).then(r =>
-            r.violations.filter(v => v.impact === 'serious' || v.impact === 'critical').map(v =>
-            [v.id, v.nodes.length, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))]))""")
+        found = serious(browser, axe)
     finally: browser("Emulation.setEmulatedMedia", features=[])
     assert not found, found
 
@@ -634,6 +763,43 @@ def test_code_is_copied(browser, site):
     browser.run("new Promise(go => setTimeout(go, 100))")
     shown = browser.run("document.querySelector('.cell_input pre').textContent")
     assert browser.run("copied") == [shown.rstrip("\n")] and "Copy" not in shown
+    nothing_wrong(browser)
+
+
+def looked_at(browser, link):
+    "Rest the mouse on a link, and wait; what is shown, or nothing."
+    browser.run(f"globalThis.link = {link}; link.scrollIntoView({{block: 'center', "
+                "behavior: 'instant'}); 0")
+    browser.run("new Promise(go => setTimeout(go, 300))") # scrolling has ended
+    x, y = browser.run("(r => [r.left + 5, r.top + r.height/2])(link.getClientRects()[0])")
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    for _ in range(20):
+        browser.run("new Promise(go => setTimeout(go, 250))")
+        shown = browser.run("document.getElementById('preview')?.hidden === false ? "
+                            "document.getElementById('preview').textContent : ''")
+        if shown: return shown
+    return ""
+
+
+def test_links_show_where_they_lead(browser, site):
+    opened(browser, site/"07_backprop_python.html")
+    assert not fetched(browser, "previews.js") # before anybody looks
+    within = "[...document.querySelectorAll('article a[href]')].find(a => a.href.endsWith('%s'))"
+    text = looked_at(browser, within % "/02_manual_sgd.html")
+    assert "SGD by hand" in text and "learning in seven steps" in text
+    box = browser.run("(r => [r.left, r.top, r.right, r.bottom])"
+                      "(document.getElementById('preview').getBoundingClientRect())")
+    assert box[0] >= 0 and box[1] >= 0 and box[2] <= 1200 and box[3] <= 900
+    assert browser.run("link.getAttribute('aria-describedby')") == "preview"
+    browser("Input.dispatchKeyEvent", type="keyDown", key="Escape", code="Escape")
+    hidden = "document.getElementById('preview').hidden && !link.hasAttribute('aria-describedby')"
+    assert browser.run(hidden)
+    text = looked_at(browser, within % "/reference.html#python_net.sigmoid")
+    assert text.startswith("sigmoid") and "without overflow for any z" in text
+    browser("Input.dispatchMouseEvent", type="mouseMoved", x=2, y=450)
+    browser.run("new Promise(go => setTimeout(go, 900))")
+    assert browser.run(hidden) # the mouse has left
+    assert fetched(browser, "previews.js") == 1
     nothing_wrong(browser)
 
 

@@ -37,8 +37,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import torch
-from mnist_course import cli, fetch, models, saved
+import torch.distributed as dist
+from mnist_course import checkpoint, cli, fetch, formats, models, processes, saved
 from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
@@ -979,6 +981,20 @@ def quota_models(place, rng, n):
         yield worst(place, in_child(partial(limited, size, (save, write)[i % 2])))
 
 
+@kind("killed while NumPy's network trains", "models and checkpoints", 40)
+def kill_training(place, rng, n):
+    place.fresh()
+    file, data = place.home/"place", place.parts["train"]
+
+    def train(kept): # to the same weights, however often it was stopped
+        with replaced(checkpoint, "EVERY", 0):
+            return held(models.make("numpy_relu", n_epochs=4).fit(*data, checkpoint=kept))
+
+    known, longest = train(None), duration(lambda: bool(train(file)))
+    for _ in range(n):
+        yield killed_then_again(place, rng, lambda: train(file) == known, longest)
+
+
 @kind("a command is given a damaged model", "models and checkpoints", 200)
 def flip_for_command(place, rng, n):
     file = place.root/"model"
@@ -998,6 +1014,124 @@ def flip_for_command(place, rng, n):
         refused &= said.count("\n") == 1
         yield (GOOD, "") if refused or (status, out, said) == good else ("traceback", said)
     file.unlink()
+
+
+# --- several processes ---
+
+STEPS = 40
+
+
+def one_of_three(r, place, port, before):
+    "What one process does: it trains with the others, and its place is kept after every step."
+    os.environ |= {"RANK": str(r), "WORLD_SIZE": "3", "MASTER_ADDR": "127.0.0.1",
+                   "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    real, checkpoint.EVERY, processes.PATIENCE, n = checkpoint._after_step, 0, 60, 0
+
+    def after_step(self, write):
+        nonlocal n
+        n += 1
+        before(r, n)
+        real(self, write)
+
+    def train():
+        with processes.together():
+            model = models.make("linear_learner", n_epochs=STEPS)
+            model.fit(*place.parts["train"], checkpoint=place.home/"place")
+            if processes.is_first(): model.save(place.home/"model")
+
+    Checkpoint.after_step = after_step
+    return cli.ended("faults", train, (DataError, ValueError)) in (0, 1, 2)
+
+
+def three(place, before):
+    "Three processes train; how each was met, and what was said of what went wrong."
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False) # as torchrun's
+    children = [Child(partial(one_of_three, r, place, store.port, before)) for r in range(3)]
+    met = [child.met(120) for child in children]
+    said = "".join(child.said for child in children)
+    return met, [line for line in said.splitlines() if "faults: " in line], said
+
+
+def nothing(r, n): "No trouble."
+
+
+def as_known(place, known):
+    "Is the model that was saved the one that undisturbed processes get? It is removed."
+    same = held(models.load(place.home/"model")) == known
+    (place.home/"model").unlink()
+    return same
+
+
+def undisturbed(place):
+    "What three processes get that nobody disturbs."
+    place.fresh()
+    met, _, said = three(place, nothing)
+    assert [end for end in met if end and end[0] == GOOD] == met, said
+    known = held(models.load(place.home/"model"))
+    (place.home/"model").unlink()
+    return known
+
+
+@kind("one of three is killed while they train", "several processes", 12)
+def kill_one(place, rng, n):
+    known = undisturbed(place)
+    for _ in range(n):
+        who, when = rng.randrange(3), rng.randrange(1, STEPS)
+
+        def before(r, n, who=who, when=when):
+            if (r, n) == (who, when): os.kill(os.getpid(), signal.SIGKILL)
+
+        met, told_of, said = three(place, before)
+        left = [end for r, end in enumerate(met) if r != who]
+        one = None if len(told_of) == 1 and "has gone without a word" in said else (
+            "traceback", said[:300] or "nothing was said")
+        again = three(place, nothing)[0]
+        yield worst(place, *left, one, *again, meet(partial(as_known, place, known)))
+
+
+@kind("one of three fails, or has no room", "several processes", 12)
+def fail_one(place, rng, n):
+    known = undisturbed(place)
+    for i in range(n):
+        who, when = (0, rng.randrange(3))[i % 2], rng.randrange(1, STEPS)
+
+        def before(r, n, who=who, when=when, full=i % 2 == 0):
+            if (r, n) != (who, when): return
+            if not full: raise DataError("The images are gone: bring them back.")
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+
+        met, told_of, said = three(place, before)
+        words = "too large" if i % 2 == 0 else "bring them back"
+        one = None if len(told_of) == 1 and words in told_of[0] and f"[rank {who} of 3]" in said \
+            else ("traceback", said[:300] or "nothing was said")
+        again = three(place, nothing)[0]
+        yield worst(place, *met, one, *again, meet(partial(as_known, place, known)))
+
+
+# --- other formats ---
+
+@kind("a byte of gzipped IDX files or of an .npz flips", "other formats", 1000)
+def flip_formats(place, rng, n):
+    folder, (x, y) = place.root/"formats", place.parts["train"]
+    folder.mkdir()
+    formats.write_idx(folder/"train-images-idx3-ubyte.gz", x)
+    formats.write_idx(folder/"train-labels-idx1-ubyte.gz", y)
+    np.savez(folder/"set.npz", images=x.numpy(), labels=y.numpy())
+    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
+
+    def same(path):
+        try: images, labels = formats.read(path)
+        except formats.FormatError as e: # names the file, in a line
+            return str(e).startswith(str(folder)) and "\n" not in str(e)
+        return labels is not None and images.equal(x) and labels.equal(y)
+
+    for i in range(n):
+        file = list(whole)[i % 3]
+        file.write_bytes(flipped(whole[file], rng))
+        yield meet(lambda: same(file if file.suffix == ".npz" else folder)) # noqa: B023
+        file.write_bytes(whole[file])
+    shutil.rmtree(folder)
 
 
 # --- all of it ---

@@ -4,12 +4,13 @@
 
 A mutant is a module's source with one thing changed (`mutations.py`). Its notebook's check cells
 run on the package (exported cells do not run, so that a sound cell cannot hide its faulty twin),
-then the tests that reach the changed line, those first that killed most; whatever fails or hangs
-kills the mutant. Nothing is run that the line does not reach: the sound notebook runs once, and
-before the first cell that reaches it a fork puts the changed code into the live functions and goes
-on; pytest collects once, and a fork runs the chosen tests. Only what acts on import (a constant of
-the module, a class's own lines) is imported anew. All of it works in a copy of the project with
-stand-in data, and what a mutant did to the copy is undone.
+then, file by file, the tests that reach the changed line, those first that killed most; whatever
+fails or hangs kills the mutant, and a file that no mutant is alive for is not even traced. Nothing
+is run that the line does not reach: the sound notebook runs once, and before the first cell that
+reaches it a fork puts the changed code into the live functions and goes on; pytest collects a file
+once, and a fork runs the chosen tests. Only what acts on import (a constant of the module, a
+class's own lines) is imported anew. All of it works in a copy of the project with stand-in data,
+and what a mutant did to the copy is undone.
 
 What is known stays in `_run/mutants.json`, so a second call goes on where the first was stopped:
 a kill holds while its killer is unchanged, any other fate while all checks are. The table is in
@@ -54,6 +55,9 @@ from mutations import (
 SLOW = 3        # seconds; a cell that takes longer, and that no later one needs, is left out
 BUDGET = 20     # seconds of tests for one mutant, the quickest first
 OFTEN = 300     # calls by one cell or test whose lines are noted
+LONG = 20_000   # lines of one function, run by one cell or test, that are noted
+TRACED = 60     # seconds of one file's tests that are traced; what comes later is left out
+STRENGTH = {"unreached": 0, "survived": 1, "killed": 2}
 FATES = ("killed", "survived", "accepted", "unreached")
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", "MNIST_COURSE_DATA": "standin",
                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"} # a second for each run, and none is needed
@@ -146,14 +150,15 @@ class Watch:
     def __init__(self, folder=None):
         self.folder, self.key, self.lines = folder and str(folder), "import", defaultdict(set)
         self.times, self.failed, self.passed = Counter(), {}, set()
-        self.seen, self.calls = defaultdict(set), Counter()
+        self.seen, self.calls, self.steps = defaultdict(set), Counter(), Counter()
+        self.session, self.spent = None, 0
         if folder: sys.settrace(self.enter)
 
     def enter(self, frame, event, arg):
         code = frame.f_code
         if not code.co_filename.startswith(self.folder): return None
-        seen = self.seen[self.key, code]
-        self.calls[seen_key := (self.key, code)] += 1 # all of it, or often: no need to slow it down
+        seen = self.seen[seen_key := (self.key, code)]
+        self.calls[seen_key] += 1               # all of it, or often: no need to slow it down
         if len(seen) == lines_of(code) or self.calls[seen_key] > OFTEN: return None
         name = os.path.relpath(code.co_filename, self.folder)
         sign = 1 if code.co_flags & 1 else -1   # a function's code, or run by the import
@@ -161,6 +166,9 @@ class Watch:
             if event == "line":
                 seen.add(frame.f_lineno)
                 self.lines[f"{name}:{sign*frame.f_lineno}"].add(self.key)
+                self.steps[seen_key] += 1
+                if len(seen) == lines_of(code) or self.steps[seen_key] > LONG:
+                    frame.f_trace_lines = False # a loop has gone round often enough
             return note
         return note
 
@@ -179,7 +187,13 @@ class Watch:
 
     def pytest_runtest_logstart(self, nodeid, location): self.start(nodeid)
     def pytest_runtest_call(self, item): self.key = item.nodeid
-    def pytest_runtest_logfinish(self, nodeid, location): self.stop()
+    def pytest_sessionstart(self, session): self.session = session
+    def pytest_runtest_logfinish(self, nodeid, location):
+        self.stop()
+        self.spent += self.times[nodeid]
+        if self.folder and self.spent > TRACED:
+            self.failed["later tests"] = f"{TRACED} s are enough"
+            self.session.shouldstop = "enough"
     def pytest_collectreport(self, report):
         if report.failed: self.failed[report.nodeid or "collection"] = str(report.longrepr)[-300:]
 
@@ -223,7 +237,8 @@ def baseline(unit, package, folder, thorough):
     "Times of a unit's cells or tests, the lines that they reach, and what is left out and why."
     seen = in_child(partial(run_check, unit, package, None, True), folder)
     if "error" in seen: return {"times": {}, "lines": {}, "out": {"all of it": seen["error"]}}
-    out = {key: f"fails by itself: {why}" for key, why in seen["failed"].items()}
+    out = {key: why if key == "later tests" else f"fails by itself: {why}"
+           for key, why in seen["failed"].items()}
     times = {k: seen["times"][k] for k in seen["passed"] if k not in out}
     if unit["kind"] == "cells" and not thorough:
         slow = left_out_cells(unit, [k for k in times if times[k] > SLOW])
@@ -554,23 +569,40 @@ def judge_all(project, modules, chosen, args, top, known):
     todo = [(name, units, [(key, m) for key, m in found if not known.get(key, units)])
             for name, units, found in chosen]
     if not (n := sum(len(found) for *_, found in todo)): return
-    every = sum(len(found) for *_, found in chosen)
+    every, fates = sum(len(found) for *_, found in chosen), {}
     print(f"{every} mutants, {n} of them to be tested", flush=True)
     folders = Folders(project, top)
     imports = {"kind": "import", "modules": [m.name for m in project.modules.values()]}
     on_import = in_child(partial(run_check, imports, project.package.name, None, True),
                          folders.ready(top/"0"))["lines"]
+    for job in range(args.jobs): folders.ready(top/str(job))
     for name, units, found in todo:
-        if not found: continue
-        reaches(units, project, folders.ready(top/"0"), args.thorough)
-        def judged(found, folder, name=name, units=units):
-            yield from judge_many(found, modules[name], units, project, folders.ready(folder),
-                                  folders, args, on_import)
-        print(f"{name}: {len(found)}", flush=True)
-        jobs = [found[job::args.jobs] for job in range(args.jobs)]
-        for key, fate in work_off(jobs, judged, top):
-            known.add(key, fate, units)
-            yield
+        alive, checks = dict(found), units
+        while units and alive:                  # the next check only for what is still alive
+            units = in_order(units, project)
+            unit, *units = units
+            reaches([unit], project, folders.ready(top/"0"), args.thorough)
+            def judged(found, folder, name=name, unit=unit):
+                yield from judge_many(found, modules[name], [unit], project, folders.ready(folder),
+                                      folders, args, on_import)
+            print(f"{name}: {len(alive)} with {Path(unit['key']).name}", flush=True)
+            jobs = [list(alive.items())[job::args.jobs] for job in range(args.jobs)]
+            for key, fate in work_off(jobs, judged, top):
+                fates[key] = max(fate, fates.get(key, fate), key=lambda f: STRENGTH[f["fate"]])
+                if fate["fate"] == "killed": del alive[key]
+                if fate["fate"] != "killed" and units: continue
+                known.add(key, fates[key], checks)
+                yield
+
+
+def in_order(units, project):
+    "The notebook, then the tests whose reach is known, the quickest first, then the others."
+    known = load(project.root/"_run"/"mutants_reach.json")
+    def place(unit):
+        if unit["kind"] == "cells": return 0, 0
+        if unit["digest"] in known: return 1, sum(known[unit["digest"]]["times"].values())
+        return 2, len(project.tests[Path(unit["key"])])
+    return sorted(units, key=place)
 
 
 def compiles(source):

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks import conv, imports, limits, linear, loading, mlp, plain, records, timing
+import torch
+from benchmarks import conv, imports, limits, linear, loading, mlp, plain, records, rivals, timing
 from benchmarks.__main__ import LIMIT, PLAN
 from benchmarks.timing import Comparison, Disagreement, Job, Target, Way
 from conftest import PROJECT, cells
@@ -272,3 +273,32 @@ def test_quick_figures_are_not_kept():
     words = [sys.executable, "-m", "benchmarks", "--quick"]
     run = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
     assert run.returncode == 2 and "--out" in run.stderr
+
+
+def test_the_published_fast_trainings_are_as_described_and_learn():
+    sizes = {rivals.PoolFirst: (24*26 + 32*217 + 256*801 + 10*257, 4, 2),
+             rivals.Beautiful: (32*26 + 32*801 + 64*289 + 64*577 + 2*96 + 10*577, 5, 2)}
+    for net, (n, n_layers, n_pools) in sizes.items():
+        layers = list(net())
+        assert sum(p.numel() for p in net().parameters()) == n
+        assert sum(isinstance(m, (torch.nn.Conv2d, torch.nn.Linear)) for m in layers) == n_layers
+        assert sum(isinstance(m, torch.nn.MaxPool2d) for m in layers) == n_pools
+    maps, pool = torch.randn(3, 4, 8, 8), torch.nn.MaxPool2d(2)
+    assert pool(maps.relu()).equal(pool(maps).relu()) # pooled before or after ReLU: the same
+
+
+def two_shapes(n):
+    "Grey noise, and in every second image a stroke down the middle."
+    labels, g = torch.arange(n)%2, torch.Generator().manual_seed(0)
+    images = torch.randint(0, 60, (n, 28, 28), generator=g, dtype=torch.uint8)
+    images[labels == 1, :, 12:16] += 150
+    return images, labels
+
+
+def test_the_published_trainings_tell_two_shapes_apart():
+    train, test = two_shapes(5000), two_shapes(100)
+    accuracy, seconds = rivals.outcome(rivals.FAST, train, test, "cpu")
+    assert accuracy > .95 and seconds > 0
+    torch.manual_seed(0)
+    model = rivals.train_beautiful(rivals.raw(train[0]), train[1], steps=12, bs=64).eval()
+    assert (model(rivals.raw(test[0])).argmax(1) == test[1]).float().mean() > .95

@@ -257,6 +257,22 @@ def test_not_found_and_previews(site):
     assert (site.folder/lesson.select_one("link[rel~=icon]")["href"].split("?")[0]).is_file()
 
 
+def test_previews_know_every_page(site):
+    text = (site.folder/"_static"/"previews.js").read_text("utf-8")
+    known = json.loads(text.removeprefix("const PREVIEWS = ").removesuffix(";\n"))
+    assert len(text) < 250_000 and set(known) == set(site.pages) - {"404.html", "search.html"}
+    for name, places in known.items():
+        assert places[""][0] == site.pages[name].find("h1").find(string=True), name
+        for place, (title, words) in places.items():
+            assert title and len(words) <= 202 and (not place or site.pages[name].find(id=place))
+
+
+def test_no_button_offers_what_is_not_there(site):
+    live = (site.folder/"_static"/"here"/"pyodide.asm.wasm").exists() # made with LIVE=1
+    offers = [name for name, page in site.pages.items() if page.select(".here, .here-not")]
+    assert offers == (["07_backprop_python.html", "08_backprop_numpy.html"] if live else [])
+
+
 def test_front_page_draws_first(site):
     page = site.pages["index.html"]
     sheet = page.find(id="front")

@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import PROJECT
-from mnist_course import checkpoint, learner, models, saved, sgd, speed
+from mnist_course import checkpoint, conv, learner, models, numpy_net, optim, python_net, saved
+from mnist_course import sgd, speed
 from mnist_course.checkpoint import Checkpoint, KeepPlace, steps
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.models import METHODS, make
 
 GOES_ON = [name for name in METHODS if models._method(name).goes_on]
 SETTINGS = {"linear_learner": dict(n_epochs=3), "relu_learner": dict(n_epochs=3, n_hidden=4),
-            "softmax": dict(n_epochs=2), "mlp": dict(n_epochs=2), "resnet18_long": dict(epochs=2)}
+            "softmax": dict(n_epochs=2), "mlp": dict(n_epochs=2), "resnet18_long": dict(epochs=2),
+            "linear_sgd": dict(n_epochs=3), "linear_basic_optim": dict(n_epochs=3),
+            "python_net": dict(n_images=10), "numpy_relu": dict(n_epochs=3),
+            "numpy_cnn": dict(n_epochs=2)}
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
 
 
@@ -56,18 +60,22 @@ def stopped_after(monkeypatch, n):
     monkeypatch.setattr(Checkpoint, "after_step", after_step)
 
 
-def test_they_are_the_ones_whose_loops_are_pytorchs():
-    assert GOES_ON == ["linear_learner", "relu_learner", "softmax", "mlp", "resnet18",
-                       "resnet18_long", "small_cnn", "fine_cnn"]
+def test_only_fastai_and_what_has_no_steps_keep_no_place():
+    assert set(METHODS) - set(GOES_ON) == {"nearest_mean_l1", "nearest_mean_l2", "resnet18_stock",
+                                           "resnet18_fastai"}
 
 
 @pytest.mark.parametrize("name, every", [
-    ("linear_learner", 1), ("relu_learner", 1), ("softmax", 1), ("softmax", 3), ("mlp", 1),
+    ("linear_sgd", 1), ("linear_basic_optim", 2), ("python_net", 1),
+    ("numpy_sigmoid", 7), ("numpy_relu", 1), ("numpy_relu", 4), ("numpy_cnn", 1),
+    ("numpy_cnn", 3), ("linear_learner", 1), ("relu_learner", 1), ("softmax", 1),
+    ("softmax", 3), ("mlp", 1),
     ("mlp", 4), ("resnet18", 2), ("resnet18_long", 2), ("small_cnn", 1), ("fine_cnn", 1),
     ("fine_cnn", 3)])
 def test_stopped_and_resumed_is_the_same_training(name, every, ten, tmp_path, monkeypatch):
-    digits = [3, 7] if name.endswith("learner") else list(range(10))
+    digits = [3, 7] if models._method(name).max_classes == 2 else list(range(10))
     train, valid = only(ten[0], digits), only(ten[1], digits)
+    if name == "numpy_sigmoid": train = train[0][:70], train[1][:70] # sixty epochs
     def new():
         device = {"device": "cpu"} if models._method(name).uses_device else {}
         return make(name, seed=2, **device, **SETTINGS.get(name, {}))
@@ -90,6 +98,47 @@ def test_a_checkpoint_that_no_one_needs_changes_nothing(ten, tmp_path):
     assert outcome(kept) == plain
     lesson = learner.fit_learner, models.ten_digits.fit_mlp(ten[0], ten[1], n_epochs=2)
     assert lesson[1].loss == kept.trained.loss                  # as the lesson's own recipe
+
+
+@pytest.mark.parametrize("name, recipe, network", [
+    ("python_net", python_net.fit_few, python_net.Network),
+    ("numpy_sigmoid", numpy_net.fit_twin, numpy_net.MLP),
+    ("numpy_relu", numpy_net.fit_digits, numpy_net.MLP), ("numpy_cnn", conv.fit_cnn, conv.CNN),
+    ("linear_sgd", sgd.fit_linear, None), ("linear_basic_optim", optim.fit_basic_optim, None)])
+def test_watched_and_kept_are_the_lessons_own_bits(name, recipe, network, ten, tmp_path):
+    pairs = [(x[:60], y[:60]) for x, y in ten]
+    settings = {k: v for k, v in SETTINGS.get(name, {"lr": 3.}).items()}
+    if network is None: pairs = [only(pair, [3, 7]) for pair in ten]
+    model = make(name, seed=3, **settings).fit(*pairs[0], valid=pairs[1], checkpoint=tmp_path/"p")
+    as_taken = [(x.numpy(), y.numpy()) for x, y in pairs]
+    if network is None: as_taken = [sgd.rows_and_targets(x, y, 3) for x, y in pairs]
+    own = recipe(*as_taken, seed=3, **settings)
+    model, kept = outcome(model), model
+    kept.trained = own
+    assert outcome(kept) == model
+    assert network is None or type(own.model) is network
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["numpy_relu", "numpy_cnn", "numpy_sigmoid"])
+def test_arrays_that_are_no_numbers_end_the_training(name, ten, monkeypatch, tmp_path):
+    loss = numpy_net.SquaredError if name == "numpy_sigmoid" else numpy_net.CrossEntropy
+    real, calls = loss.forward, []
+    def nan_at_the_third(*args):
+        calls.append(1)
+        return real(*args) if len(calls) != 3 else float("nan")
+    monkeypatch.setattr(loss, "forward", nan_at_the_third)
+    pair = ten[0][0][:200], ten[0][1][:200]
+    model = make(name, **SETTINGS.get(name, {}))
+    with pytest.raises(FloatingPointError, match=r"nan at step 2 .* at learning rate"):
+        model.fit(*pair, checkpoint=tmp_path/"place")
+    assert model.trained is None and not list(tmp_path.iterdir())
+
+
+def test_lists_that_are_no_numbers_end_the_training(ten, monkeypatch):
+    monkeypatch.setattr(python_net.Network, "output_grads", lambda self, *_: [float("nan")]*10)
+    with pytest.raises(FloatingPointError, match="no numbers any more after step 0"):
+        make("python_net", n_images=30).fit(*ten[0])
 
 
 @pytest.mark.parametrize("other, words", [

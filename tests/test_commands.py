@@ -13,7 +13,7 @@ from importlib.metadata import version
 import numpy as np
 import pytest
 from conftest import PROJECT
-from mnist_course import checkpoint, cli, formats, handwriting, models, saved, tasks
+from mnist_course import bars, checkpoint, cli, formats, handwriting, models, saved, tasks
 from PIL import Image
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
@@ -119,6 +119,68 @@ def test_export_agrees_or_says_what_is_missing(run, tmp_path):
     assert status == 2 and "it has no ONNX" in said and not (tmp_path/"n.onnx").exists()
 
 
+def test_letters_are_read_by_their_names(run, files, tmp_path):
+    "A set as EMNIST's letters come: IDX on its side, labels from 1 to 26, codes in a mapping file."
+    letters = tmp_path/"letters"
+    letters.mkdir()
+    labels = np.arange(260) % 26 + 1
+    images = np.zeros((260, 28, 28), np.uint8)
+    for image, label in zip(images, labels, strict=True): image[label:label + 2, 4:20] = 250
+    for part, n in ("train", 260), ("test", 52):
+        stem = f"emnist-letters-{part}"
+        formats.write_idx(letters/f"{stem}-images-idx3-ubyte.gz", images[:n].transpose(0, 2, 1))
+        formats.write_idx(letters/f"{stem}-labels-idx1-ubyte.gz", labels[:n])
+    lines = [f"{k} {64 + k} {96 + k}" for k in range(1, 27)]
+    (letters/"emnist-letters-mapping.txt").write_text("\n".join(lines))
+    status, out, _ = run("train", "numpy_relu", letters, "--epochs", 12, "--save", tmp_path/"m",
+                         "--checkpoint", tmp_path/"place", "--json")
+    report = json.loads(out)
+    assert status == 0 and report["n"] == 52 and report["accuracy"] == 1
+    assert report["names"]["26"] == "Zz" and not (tmp_path/"place").exists()
+    status, out, _ = run("evaluate", tmp_path/"m", letters)
+    assert status == 0 and "class 2    100.00% Bb" in out
+    status, out, _ = run("data", "describe", letters)
+    assert status == 0 and "class 26   10      Zz" in out
+    model = models.load(tmp_path/"m")
+    assert model.named(3) == "Cc"
+    assert model.predict(images[2:3]).tolist() == [3]                 # upright, not on its side
+    status, out, _ = run("predict", files/"three.png", "--model", tmp_path/"m", "--json")
+    one = json.loads(out)
+    assert status == 0 and one["name"] == model.named(one["class"]) and "Aa" in one["probabilities"]
+    status, out, _ = run("predict", files/"three.png", "--model", tmp_path/"m")
+    assert out.split("\t")[1] == one["name"]
+
+
+def test_folders_and_tables_bring_their_names(run, files, tmp_path):
+    (tmp_path/"classes.txt").write_text("0 T-shirt/top\n1 trouser\n2 sandal\n")
+    (tmp_path/"train.csv").write_bytes((files/"train.csv").read_bytes())
+    status, out, _ = run("data", "describe", tmp_path/"train.csv", "--json")
+    assert status == 0 and json.loads(out)["names"] == {"0": "T-shirt/top", "1": "trouser",
+                                                        "2": "sandal"}
+    x, y = formats.read(tmp_path/"train.csv")
+    for i, (image, k) in enumerate(zip(x, y.tolist(), strict=True)):
+        (tmp_path/"set"/"abc"[k]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.numpy()).save(tmp_path/"set"/"abc"[k]/f"{i}.png")
+    status, out, _ = run("train", "softmax", tmp_path/"set", "--epochs", 40, "--json")
+    assert status == 0 and json.loads(out)["names"] == {"0": "a", "1": "b", "2": "c"}
+    (tmp_path/"classes.txt").write_text("0 a\nx b\n")
+    status, out, said = run("train", "softmax", tmp_path/"train.csv")
+    assert (status, out) == (2, "") and "classes.txt, line 2: 'x b'" in said
+
+
+def test_bars_are_drawn_when_asked_for_and_on_standard_error(run, files, monkeypatch):
+    monkeypatch.setattr(bars, "SHOW", None)
+    real = bars.bar
+    at_once = {"delay": 0, "mininterval": 0}
+    monkeypatch.setattr(bars, "bar", lambda *args, **named: real(*args, **{**named, **at_once}))
+    words = "train", "numpy_relu", files/"own.npz", "--epochs", 2
+    for flag, drawn in (["--progress"], True), ([], False), (["--no-progress"], False):
+        monkeypatch.setattr(bars, "SHOW", None)
+        status, out, said = run(*flag, *words)
+        assert status == 0 and out.startswith("accuracy") and "\r" not in out
+        assert ("train numpy_relu" in said and "100%" in said) == drawn and "\x1b[3" not in said
+
+
 def test_data_is_described(run, files):
     status, out, _ = run("data", "describe", files/"own.npz", "--json")
     found = json.loads(out)
@@ -157,7 +219,7 @@ def test_doctor_tells_versions_and_places(run, monkeypatch):
     (["train", "mlp", "tiny", "--epochs", "0"], "n_epochs is a whole number"),
     (["train", "mlp", "tiny", "--save", "no/such/m"], "There is no folder"),
     (["train", "mlp", "tiny", "--device", "cuda"], "leave `device` out"),
-    (["train", "numpy_relu", "tiny", "--checkpoint", "c"], "keeps no checkpoints"),
+    (["train", "nearest_mean_l1", "tiny", "--checkpoint", "c"], "keeps no checkpoints"),
     (["evaluate", "none"], "none cannot be read"), (["predict", "a.png"], "--model"),
     (["predict", "a.png", "--model", "none"], "none cannot be read"),
     (["submit", "none", "test.csv"], "none cannot be read"),

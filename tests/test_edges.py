@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mnist_course import (checks, cli, data, exercises, formats, gradcheck, models, numpy_net,
-                          plots, python_net, speed, tasks)
+from mnist_course import (checks, cli, data, exercises, figures, formats, gradcheck, models,
+                          numpy_net, plots, python_net, speed, tasks)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
 from mnist_course.handwriting import as_grey
@@ -1019,3 +1019,42 @@ def test_damaged_tables_are_told_in_a_sentence(tmp_path):
     (tmp_path/"a.csv").write_text("a"*200_000)
     for name in "a.npz", "a.csv":
         with pytest.raises(formats.FormatError, match=name): formats.read(tmp_path/name)
+
+
+# --- figures, data, numpy_net ---
+
+def test_the_lowest_seed_is_0_and_settings_are_named_when_refused():
+    assert not figures.draws(0, 2)[0].equal(figures.draws(1, 2)[0])
+    with pytest.raises(ValueError, match=r"\bseed\b"): figures.draws(-1, 2)
+    with pytest.raises(ValueError, match=r"\btop\b"): figures.one_cycle(9, -1, 25, .25)
+
+
+def test_a_measured_figure_does_not_change_and_goes_with_its_own_seeds():
+    with pytest.raises(AttributeError): summarise([.5]).mean = 1
+    with pytest.raises(ValueError, match="2 figures and 3"):
+        figures.paired_difference([.1, .2], [.1, .2, .3])
+    with pytest.raises(ValueError, match="quotes"): counts_behind(.98, 100)
+
+
+def test_a_claim_at_the_very_end_of_the_interval_reproduces_and_rounding_is_half_a_digit():
+    one = figures.Measured(.5, 0., .5, .5, 1, 1/64)         # bounds: exactly 0.5 ± 3/64
+    for end in one.bounds(): assert figures.verdict(end, one, 400) == "reproduces"
+    high = one.bounds()[1]
+    assert figures.verdict(high + .0049, one, 2) == "reproduces"
+    assert figures.verdict(high + .0051, one, 2) == "lower"
+
+
+def test_one_image_at_least_is_left_to_train_on():
+    images, labels = labelled(5, 2)
+    assert len(hold_out(images, labels, .8)[0]) == 1
+    with pytest.raises(ValueError, match="the number held out"): hold_out(images, labels, .95)
+
+
+def test_the_darkest_ink_is_exactly_one():
+    assert data.as_rows(torch.tensor([[[0, 51], [204, 255]]], dtype=torch.uint8)).tolist() == [
+        [0, pytest.approx(.2), pytest.approx(.8), 1]]
+
+
+def test_what_a_layer_draws_its_weights_with_is_looked_at():
+    for wrong in 0, random.Random(0):
+        with pytest.raises((TypeError, ValueError), match=r"\brng\b"): numpy_net.Linear(3, 2, wrong)

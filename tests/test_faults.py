@@ -50,6 +50,7 @@ from mnist_course import (
     models,
     numpy_net,
     optim,
+    parallel,
     pixel_similarity,
     plots,
     preserve,
@@ -131,6 +132,8 @@ WRONG = {
     "score_array": lambda s: (s[0], s[:, None], s.astype(int), s[:0], s > 0, s.astype(str), None),
     "text": lambda s: (None, "", " ", 3),
     "number": lambda x: ("abc", None, [1.]),
+    "quantity": lambda x: (-1, nan, inf, "a", None, True, [1.]),
+    "quantity_above": lambda x: (0, -1, nan, inf, "a", None, True, [1.]),
     "positive": lambda x: (-1, nan, inf, "a", None),
     "object": lambda x: (None, 3, "abc"),
     "digits": lambda d: ([], "37", ["3"], [.5], 3, [[3, 7]]),
@@ -383,6 +386,13 @@ GOOD = {
                             "size size size", lambda: 1, lambda: 10, lambda: 2),
     "speed.fit_small": call(lambda pair: speed.fit_small(pair, pair, device="cpu").final, "pair_bad_only",
                             pair),
+    "parallel.fit_large_batch": call(
+        lambda pair, bs, lr, up, n: parallel.fit_large_batch(pair, None, bs, lr, up, n).loss,
+        "pair count rate count_0 count", pair, lambda: 4, lambda: .1, lambda: 2, lambda: 1),
+    "parallel.ring_seconds": call(parallel.ring_seconds, "quantity count quantity_above quantity", lambda: 100.,
+                                  lambda: 4, lambda: 1e6, lambda: 1e-3),
+    "parallel.efficiency": call(parallel.efficiency, "quantity_above quantity_above count quantity_above quantity_above quantity",
+                                lambda: 1e6, lambda: 64., lambda: 4, lambda: 1e9, lambda: 1e6, lambda: 1e-3),
     "speed.fit_resnet": call(lambda pair: speed.fit_resnet(pair, device="cpu"), "pair_bad_only", pair),
     "speed.Coloured": call(lambda m: type(speed.Coloured(m).model), "model", net),
     "trained.Trained": call(lambda a: trained.Trained(None, a).final, "accuracies", lambda: [.5]),
@@ -554,7 +564,11 @@ BY_HAND = { # not walked, and why
     "conv.input_gradient": "called by Conv.backward", "conv.he_kernels": "called by CNN",
     "conv.column_means": "called by BatchNorm", "conv.BatchNorm": "a layer, called by CNN",
     "conv.Flatten": "the same", "conv.Momentum": "called by CNN.fit", "conv.Adam": "the same",
-    "conv.receptive_fields": "takes a CNN",
+    "conv.receptive_fields": "takes a CNN", "parallel.WarmUp": "a callback, called by Learner",
+    **{f"parallel.{name}": "among real processes: test_parallel.py" for name in
+       ("mean_gradient", "ring_step", "ring_all_reduce", "torchrun", "launch", "rank_and_size",
+        "average_gradients", "global_batches", "fit_shards", "count_right", "save_checkpoint",
+        "load_checkpoint")},
 }
 # Formulas of a line or two that a lesson writes down for plain numbers and calls millions of times:
 # Python's own operators and strict zips refuse what does not fit, and nothing wrong comes out.
@@ -568,7 +582,7 @@ FORMULAS = {
 # Modules whose names are not for the learner, are called by all that is walked, or are tried in a
 # file of their own.
 ELSEWHERE = {"checks", "lab", "answers", "saved", "checkpoint", "tasks", "patients", "exam",
-             "capstone"}
+             "capstone", "processes", "bars"}
 
 
 # --- the tools: files, workbooks, models ---
@@ -625,6 +639,7 @@ GOOD |= {
     "formats.class_names": call(formats.class_names, "path", a_folder),
     "formats.read_folder": call(formats.read_folder, "path", a_folder),
     "formats.read_npz": call(formats.read_npz, "path part_name", an_npz, lambda: None),
+    "formats.label_names": call(formats.label_names, "path", a_folder),
     "formats.read": call(formats.read, "path choice", a_csv, lambda: "train"),
     "handwriting.as_grey": call(handwriting.as_grey, "picture", drawn),
     "handwriting.find_ink": call(handwriting.find_ink, "grey", lambda: handwriting.as_grey(drawn())),

@@ -16,7 +16,8 @@ posix = pytest.mark.skipif(os.name == "nt", reason="the driver forks")
 if os.name != "nt": import faults
 KINDS = list(faults.KINDS) if os.name != "nt" else []
 SAMPLE = {"killed while the stand-in is made": 1, "a stopped process holds the lock": 1,
-          "Ctrl-C while the data is fetched": 2, "Ctrl-C while a lesson runs": 1}
+          "Ctrl-C while the data is fetched": 2, "Ctrl-C while a lesson runs": 1,
+          "one of three is killed while they train": 2, "one of three fails, or has no room": 2}
 
 
 @posix

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import only
-from mnist_course import sgd
+from mnist_course import resnet, sgd, speed
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.lab.experiments import EXPERIMENTS, method
-from mnist_course.models import METHODS, _method, make
+from mnist_course.models import METHODS, _method, load, make
 from mnist_course.pixel_similarity import PixelSimilarity, accuracy
 from mnist_course.ten_digits import fit_mlp
 
@@ -98,3 +98,49 @@ def test_every_method_is_what_it_says(ten):
     takes = {name for name in METHODS if _method(name).uses_device}
     assert takes == {"resnet18", "resnet18_long", "small_cnn", "fine_cnn"}
     assert all(isinstance(_method(name).settings, dict) for name in METHODS)
+
+
+@pytest.fixture(scope="module")
+def letters(ten):
+    "26 classes with the labels of EMNIST's letters, 1 to 26: digits, on their side, and mirrored."
+    sets = []
+    for n, turned in (10, lambda x: x), (10, lambda x: x.transpose(1, 2)), (6, lambda x: x.flip(2)):
+        x, y = only(ten[0], list(range(n)))
+        sets.append((turned(x), y + 1 + sum(len(s[1].unique()) for s in sets)))
+    x, y = (torch.cat(parts) for parts in zip(*sets, strict=True))
+    mixed = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+    return x[mixed].contiguous(), y[mixed]
+
+
+SHORT_26 = {**SHORT, "numpy_cnn": dict(n_epochs=2), "python_net": dict(n_images=60),
+            "softmax": dict(n_epochs=4), "mlp": dict(n_epochs=4), "resnet18_stock": dict(bs=64)}
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in TWO])
+def test_as_many_classes_as_there_are(name, letters, tmp_path, monkeypatch):
+    for module in resnet, speed: monkeypatch.setattr(module, "enough_epochs", lambda n, bs: 1)
+    n = 320 if "18" in name or name in ("fine_cnn", "python_net") else len(letters[1])
+    x, y = letters[0][:n], letters[1][:n]
+    device = {"device": "cpu"} if _method(name).uses_device else {}
+    names = {k: chr(64 + k) for k in range(1, 27)}
+    model = make(name, seed=1, **device, **SHORT_26.get(name, {}))
+    model.fit(x, y, valid=(x[:80], y[:80]), names=names)
+    p = model.predict_proba(x)
+    assert p.shape == (n, 26) and model.classes.tolist() == list(range(1, 27))
+    assert model.names == [chr(64 + k) for k in range(1, 27)] and model.named(3) == "C"
+    assert model.trained.accuracy[-1] == pytest.approx(model.score(x[:80], y[:80]), abs=.03)
+    if name in ("nearest_mean_l1", "nearest_mean_l2", "softmax", "mlp", "numpy_relu", "numpy_cnn"):
+        assert model.score(x, y) > .5 and len(model.predict(x).unique()) == 26
+    model.save(tmp_path/"m")
+    again = load(tmp_path/"m")
+    assert again.predict_proba(x[:50]).equal(model.predict_proba(x[:50]))
+    assert again.names == model.names
+
+
+@pytest.mark.parametrize("names, words", [
+    (["a"]*10, "give a dictionary"), ({0: ""}, "can be printed"), ({0: "x", 1: "x"}, "Two classes"),
+    ({3: "a\x1b[31mb"}, "can be printed"), ({3: 4}, "can be printed")])
+def test_names_that_cannot_be_printed_are_refused_before_training(names, words, ten):
+    model = make("nearest_mean_l2")
+    with pytest.raises(ValueError, match=words): model.fit(*ten[0], names=names)
+    assert model.trained is None and model.names is None

@@ -73,7 +73,8 @@ def test_settings_are_one_place():
     assert f'__version__ = "{settings["version"]}"' in init
     assert settings["version"] in (PROJECT/"CHANGELOG.md").read_text("utf-8")
     pinned = re.findall(r"^([\w.-]+)==", (PROJECT/"constraints.txt").read_text("utf-8"), re.M)
-    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "lab_", "book_", "dev_"))
+    names = " ".join(settings[f"{p}requirements"] for p in ("", "course_", "lab_", "many_", "book_",
+                                                             "dev_"))
     for name in re.findall(r"(?:^| )([\w-]+)", names): assert name in pinned, f"pin {name}"
 
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 import torch
+from mnist_course import speed
 from mnist_course.resnet import normalised, resnet18
 from mnist_course.speed import (
     Coloured, MatrixConv, _random_maps, affine, fast_dtype, fit_resnet, fit_small, in_turn, predict,
@@ -456,3 +457,20 @@ def test_in_turn_gives_medians_of_jobs_that_take_turns(monkeypatch):
     assert in_turn({n: lambda n=n: job(n) for n in seconds}, rounds=3) == {"a": 2, "b": 4}
     assert calls == ["a", "b"]*4                     # the first round is not counted
     with pytest.raises(ValueError, match="rounds is a whole number"): in_turn({}, rounds=0)
+
+
+@pytest.mark.parametrize("name", ["shift", "affine"])
+def test_batches_are_made_where_the_images_are(name):
+    augment = getattr(speed, name)
+    images, labels = torch.zeros(20, 6, 6, dtype=torch.uint8), torch.zeros(20, dtype=torch.int64)
+    there = speed._batches(images.to("meta"), labels.to("meta"), 8, 2, augment, 1, 0)
+    devices = [(xb.device.type, yb.device.type, len(xb)) for _, xb, yb in there]
+    assert devices == [("meta", "meta", 8)]*4
+
+
+def test_a_gpu_is_waited_for_before_and_after_each_job(monkeypatch):
+    told = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: told.append("wait"))
+    speed.in_turn({"a": lambda: told.append("a")}, rounds=1)
+    assert told == ["a", "wait", "a", "wait"]

@@ -15,7 +15,7 @@ from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
 ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking", "patients", "exam",
-        "capstone", "checkup"}
+        "capstone", "checkup", "__main__"}
 
 
 def exported(folder):
@@ -69,6 +69,7 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("models", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("cli") <= {*LESSONS, *TOOLS, *ROOF}
     assert imports("cli", everywhere=True) <= KNOWN
+    assert imports("__main__", everywhere=True) == {"cli"}
     assert imports("tasks", everywhere=True) <= {*LESSONS, *TOOLS, "models"}
     assert imports("exercises", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}

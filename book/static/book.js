@@ -89,4 +89,58 @@
   for (const scroller of document.querySelectorAll("article .cell_output, article .table-wrapper, article pre")) {
     if (scroller.scrollWidth > scroller.clientWidth) scroller.tabIndex = 0; // keys can scroll it
   }
+
+  // ---- what a link leads to, shown while the mouse or the focus rests on it ----
+
+  const root = new URL(document.documentElement.dataset.content_root ?? "./", location.href).href;
+  const notes = new URL("_static/previews.js", root).href;
+  const tip = make("div", { id: "preview", className: "preview", hidden: true });
+  tip.setAttribute("role", "tooltip");
+  let known = null, at = null, showing = 0, hiding = 0;
+
+  function places() { // fetched once, when the first link is looked at
+    known ??= new Promise((resolve, reject) => document.head.append(
+      make("script", { src: notes, onload: () => resolve(PREVIEWS), onerror: reject })));
+    return known;
+  }
+  function hideTip() {
+    clearTimeout(showing);
+    clearTimeout(hiding);
+    at?.removeAttribute("aria-describedby");
+    at = null;
+    tip.hidden = true;
+  }
+  async function showTip(link) {
+    const [page, place] = link.href.slice(root.length).split("#");
+    const found = (await places().catch(() => ({})))[page];
+    if (!found || at !== link) return;
+    const [title, words] = found[decodeURIComponent(place ?? "")] ?? found[""] ?? [];
+    if (!title) return;
+    tip.replaceChildren(make("strong", { textContent: title }));
+    if (words) tip.append(make("p", { textContent: words }));
+    if (!tip.isConnected) document.body.append(tip);
+    tip.hidden = false;
+    link.setAttribute("aria-describedby", "preview");
+    const { left, top, bottom } = link.getBoundingClientRect(), gap = 6;
+    const below = bottom + gap + tip.offsetHeight < innerHeight;
+    tip.style.left = `${Math.max(gap, Math.min(left, innerWidth - tip.offsetWidth - gap))}px`;
+    tip.style.top = `${below ? bottom + gap : Math.max(gap, top - gap - tip.offsetHeight)}px`;
+  }
+  function rest(event) { // on a link within the book
+    const link = event.target.closest?.("article a[href]");
+    if (tip.contains(event.target)) return clearTimeout(hiding);
+    if (!link || !link.href.startsWith(root) || !/\.html(#|$)/.test(link.href) || link.classList.contains("headerlink")) return leave();
+    if (link === at) return clearTimeout(hiding);
+    hideTip();
+    at = link;
+    showing = setTimeout(showTip, 250, link);
+  }
+  function leave() { // time enough to reach the preview itself
+    clearTimeout(hiding);
+    if (at) hiding = setTimeout(hideTip, 200);
+  }
+  document.addEventListener("pointerover", event => { if (event.pointerType === "mouse") rest(event); });
+  document.addEventListener("focusin", event => { if (event.target.matches?.(":focus-visible")) rest(event); });
+  document.addEventListener("keydown", event => { if (event.key === "Escape") hideTip(); });
+  addEventListener("scroll", hideTip, { passive: true });
 })();

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['BUGS', 'EXPERIMENTS', 'method', 'both_norms', 'in_order', 'default_start', 'odd_or_even', 'tiny_relu', 'pooled',
-           'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'rates', 'compiling', 'a_phase_two',
-           'a_summary', 'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten', 'b_by_rates', 'd_net',
-           'd_start', 'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment', 'measure_in_turn',
-           'measure_ledger']
+           'depth', 'fastai_resnet', 'fit_with_bug', 'cost_of_bugs', 'one_epoch', 'rates', 'large_batch', 'compiling',
+           'a_phase_two', 'a_summary', 'a_phase_three', 'a_counts', 'a_start', 'a_resnet', 'b_learner', 'b_ten',
+           'b_by_rates', 'd_net', 'd_start', 'd_replay', 'c_raw', 'e_network', 'e_nan', 'e_cnn', 'Experiment',
+           'measure_in_turn', 'measure_ledger']
 
 # %% ../../nbs/lab/experiments.ipynb #exp00003
 import copy, math, time
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .. import clinic, models, numpy_net, resnet, speed
+from .. import clinic, models, numpy_net, parallel, resnet, speed
 from ..data import Batches, as_rows, hold_out, load_split, pooled_split, some_of
 from ..fetch import DataError, get_data
 from ..figures import fine_tune_rates
@@ -190,6 +190,21 @@ def rates(path, seed, net, lrs, bs=128, epochs=1, **settings):
         torch.manual_seed(seed)
         model = speed.train(net(), x, y, epochs, bs, lr, seed=seed, **settings)
         figures[f"rate_{lr:g}".replace(".", "_")] = accuracy(speed.predict(model, xv), yv)
+    return figures
+
+# %% ../../nbs/lab/experiments.ipynb #5d24c45c
+def large_batch(path, seed, sizes=(64, 256, 512, 1024, 2048, 4096), lr=.1, n_epochs=4):
+    "784-64-10 with growing batches, by four rules for the rate that suits the smallest."
+    x, y, *valid = hold_out(*load_split(path, "training"), 1/6)
+    figures = {"n_valid": len(valid[1])}
+    for bs in sizes:
+        times, steps = bs/sizes[0], math.ceil(len(x)/bs)
+        figures[f"steps_{bs}"] = n_epochs*steps
+        rules = {"same": (lr, 0), "root": (lr*times**.5, 0), "linear": (lr*times, 0),
+                 "warm_up": (lr*times, steps)}
+        for rule in rules if times > 1 else ["same"]:
+            run = parallel.fit_large_batch((x, y), valid, bs, *rules[rule], n_epochs, seed)
+            figures[f"{rule}_{bs}"] = run.final
     return figures
 
 # %% ../../nbs/lab/experiments.ipynb #exp00017
@@ -536,6 +551,7 @@ _TABLE += [
     _raw("c_raw_fault_tuned", 3., "c_raw_fault"),
     _raw("c_raw_slow", .1, "c_raw", **_RIGHT), _raw("c_raw", .5, "c_raw", **_RIGHT),
     _raw("c_raw_tuned", 3., "c_raw", **_RIGHT),
+    _E("parallel.large_batch", large_batch, "full", 3),
 ]
 EXPERIMENTS = {e.key: e for e in _TABLE}
 
