@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 import torch
 import zoo
-from conftest import PROJECT
+from conftest import LESSONS, PROJECT, prose
 from mnist_course import clinic
 from mnist_course.clinic import examine
 from mnist_course.preserve import preserve
@@ -57,6 +57,12 @@ def test_the_page_holds_what_is_kept():
     assert [row[0] for row in rows] == list(map(clinic._name, clinic.CHECKS))
     assert sum(int(row[3]) for row in rows) == len(BUGS)
     assert {int(row[2]) for row in rows} == {len(SOUND)}
+
+
+def test_the_lesson_quotes_the_figures():
+    n, rang, bugs, named, _ = zoo.count(KEPT.values(), "held out")
+    lesson = next(nb for nb in LESSONS if nb.stem == "11_bug_clinic")
+    assert f"at `{rang}` of `{n}` sound trainings and named `{named}` of `{bugs}` bugs" in prose(lesson)
 
 
 def test_counting():
