@@ -62,7 +62,8 @@ def test_the_page_holds_what_is_kept():
 def test_the_lesson_quotes_the_figures():
     n, rang, bugs, named, _ = zoo.count(KEPT.values(), "held out")
     lesson = next(nb for nb in LESSONS if nb.stem == "11_bug_clinic")
-    assert f"at `{rang}` of `{n}` sound trainings and named `{named}` of `{bugs}` bugs" in prose(lesson)
+    said = f"at `{rang}` of `{n}` sound trainings and named `{named}` of `{bugs}` bugs"
+    assert said in prose(lesson)
 
 
 def test_counting():
