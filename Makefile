@@ -10,7 +10,7 @@ DATA_TESTS := $(shell grep -lE 'get_data|load_split|load_data|source_of|patients
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml MANIFEST.in README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults exercises readme book epub slides weights test-book clean
+.PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults zoo exercises readme book epub slides weights test-book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -58,6 +58,9 @@ mutants: $(READY) ## plant small faults and see which no check notices (hours; A
 
 faults: $(READY) ## make trouble with files, processes and disks, and count how it is met (half an hour)
 	$(BIN)/python tests/faults.py $(ARGS)
+
+zoo: $(READY) ## examine sound and spoilt trainings, and renew the clinic's table in the book (minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore tests/zoo.py $(ARGS)
 
 # JupyterLab shows the pictures and tables of a notebook that came from elsewhere once it is trusted.
 lab: $(READY) ## open the course in JupyterLab (ARGS=... is passed to jupyter lab)

@@ -7,14 +7,14 @@ __all__ = ['CHECKS', 'load_subset', 'endless', 'Finding', 'DoesNotApply', 'check
            'check_scale_in_validation', 'check_pairing', 'check_squashing', 'check_extremes', 'check_nonlinearity',
            'AsModule', 'check_reach', 'check_symmetry', 'check_alive', 'check_update', 'check_zeroing',
            'check_learning_rate', 'check_gradients', 'check_claimed_gradients', 'check_alone', 'check_start',
-           'check_overfit', 'Report', 'examine']
+           'check_overfit', 'check_labels', 'check_orientation', 'check_reshuffling', 'Report', 'examine']
 
 # %% ../nbs/11_bug_clinic.ipynb #41e83af4
-import gc, inspect, math
+import gc, inspect, math, time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -24,9 +24,8 @@ import torch
 from fastcore.basics import patch
 from fastcore.foundation import L
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
-from . import checks, gradcheck
+from . import checks, gradcheck, screening
 from .data import as_rows, hold_out, load_split
 from .optim import BasicOptim
 from .preserve import preserve
@@ -105,10 +104,17 @@ class DoesNotApply(ValueError):
     "This check has nothing to look at here; the message says why."
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000010
-def _classes(targets): # labels, or one-hot rows, or one number for each image
-    one_hot = targets.ndim > 1 and targets.shape[1] > 1
-    return (targets.argmax(1) if one_hot else targets.flatten()).tolist()
+def _classes(targets): # one number or label for each image
+    rows = targets.flatten(1) if targets.ndim > 1 else targets[:, None]
+    marks = ((rows == 0) | (rows == 1)).all()      # of no and yes only
+    if rows.shape[1] == 1 and (marks or not rows.is_floating_point()): return rows[:, 0].tolist()
+    value = rows.double().mean(1)
+    varied = value.std() > 1e-4*rows.abs().mean()
+    if varied and not marks: return (value > value.median()).long().tolist()
+    several = marks and rows.shape[1] <= 20 and not (rows.sum(1) == 1).all()
+    return [hash(tuple(row)) for row in rows.tolist()] if several else rows.argmax(1).tolist()
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000001
 def _count_changes(classes):
     return sum(a != b for a, b in zip(classes, classes[1:], strict=False))
 
@@ -135,6 +141,17 @@ def _keys(dl, dtype):
     if not keys: raise ValueError("A loader gives no images: check its data.")
     return keys
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000002
+def _scale_free(dl): # the same, however an image was scaled; None if there is too little in it
+    return [key for xb, _ in _batches(dl) for key in screening.scale_free_keys(xb)]
+
+def _count_scaled(dl, valid_dl): # useless where even different training images have one key
+    known = [key for key in _scale_free(dl) if key is not None]
+    if len(set(known)) < .9*len(set(_keys(dl, torch.float32))): return 0
+    known = set(known)
+    return sum(key in known for key in _scale_free(valid_dl))
+
+# %% ../nbs/11_bug_clinic.ipynb #sp000003
 def _common_type(*dls): # the coarsest of the loaders' float types, float32 at most
     found = {xb.dtype for dl in dls for xb, _ in islice(_batches(dl), 1)}
     return next((t for t in (torch.bfloat16, torch.float16) if t in found), torch.float32)
@@ -145,12 +162,13 @@ def check_overlap(
     valid_dl:Iterable, # gives (inputs, targets) to validate on
     most:float=.001,   # share of copies that is no fault
 )->Finding:
-    "Are images to validate on also among those to train on? Compared number by number."
+    "Are images to validate on also among those to train on, if only scaled otherwise?"
     most = checks.number(most, "most", 0, 1)
     with preserve(nn.Module(), dl, valid_dl):
         dtype = _common_type(dl, valid_dl)
         known, valid = set(_keys(dl, dtype)), _keys(valid_dl, dtype)
-    shared = sum(key in known for key in valid)
+        shared = sum(key in known for key in valid)
+        if shared <= most*len(valid): shared = max(shared, _count_scaled(dl, valid_dl))
     return Finding("overlap", shared <= most*len(valid),
                    f"{shared} of {len(valid)} validation images are also trained on",
                    "split first, then make each loader from its own part")
@@ -223,29 +241,59 @@ def check_pairing(
 def _kind_of_rows(out):
     "What rows of several numbers are: probabilities, their logarithms, or scores."
     if (out >= 0).all() and (out.sum(1) - 1).abs().max() < 1e-3: return "probabilities"
+    over_batch = len(out) > 1 and (out >= 0).all() and (out.sum(0) - 1).abs().max() < 1e-3
+    if over_batch: return "probabilities over the batch"
     logs = (out <= 0).all() and (out.exp().sum(1) - 1).abs().max() < 1e-3
     return "log-probabilities" if logs else "scores"
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000024
+def _wild_outputs(model, xb): # also for pixels a hundred times too large
+    sizes = (1., -100., 100.) if xb.is_floating_point() else (1,)
+    with preserve(model), torch.no_grad(): return torch.cat([model(k*xb).flatten() for k in sizes])
+
+# %% ../nbs/11_bug_clinic.ipynb #sp000004
 def _kind(model, xb):
-    "What the model gives: 'probabilities', 'log-probabilities' or 'scores'."
+    "What the model gives: 'scores', or 'probabilities' of one of several kinds."
     with preserve(model), torch.no_grad():
         out = model(xb)
-        if out.ndim == 2 and out.shape[1] > 1: return _kind_of_rows(out)
-        wild = torch.cat([out.flatten(), *(model(k*xb).flatten() for k in (-100., 100.))])
+        kind = _kind_of_rows(out) if out.ndim == 2 and out.shape[1] > 1 else "scores"
+        if kind != "scores": return kind
+        wild = _wild_outputs(model, xb)
     inside = ((0 <= wild) & (wild <= 1)).all() and ((0 < out) & (out < 1)).any()
-    return "probabilities" if inside else "scores"
+    if inside: return "probabilities" if out[0].numel() == 1 else "separate probabilities"
+    return "scores"
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000027
 def _squashes(loss_func, scores, yb):
     "Does the loss turn scores into probabilities itself?"
     s = torch.rand(scores.shape, generator=torch.Generator().manual_seed(0)).to(scores)
     try:
-        if scores[0].numel() > 1:
-            return torch.allclose(loss_func(s, yb), loss_func(s + 3, yb), rtol=1e-3)
+        loss = loss_func(s, yb)
+        if scores[0].numel() > 1 and torch.allclose(loss, loss_func(s + 3, yb), rtol=1e-3):
+            return True
         right = (yb.reshape(s.shape) > .5).to(s)
         return bool(loss_func(40*right - 20, yb) < loss_func(right, yb))
     except (RuntimeError, ValueError): return False # it refuses scores beyond 0 and 1
+
+# %% ../nbs/11_bug_clinic.ipynb #sq000002
+def _takes(loss_func, scores, yb):
+    "What the loss makes of its first argument, in words."
+    if not _squashes(loss_func, scores, yb): return "its numbers as they are"
+    s = torch.rand(scores.shape, generator=torch.Generator().manual_seed(0)).to(scores)
+    one_row = s.clone()
+    one_row[0] += 3
+    alone = len(s) < 2 or s[0].numel() < 2 or not _pick_columns(s, yb)
+    same = alone or torch.allclose(loss_func(s, yb), loss_func(one_row, yb), rtol=1e-3)
+    return "scores" if same else "scores, and its softmax runs over the batch"
+
+# %% ../nbs/11_bug_clinic.ipynb #sq000003
+def _gives(model, xb):
+    "What the model gives, in words: its kind, and whether scores are cut off at an end."
+    kind, wild = _kind(model, xb), _wild_outputs(model, xb)
+    if kind != "scores": return kind
+    if (wild >= 0).all() and (wild == 0).any() and wild.any(): return "scores that stop at 0"
+    is_tanh = screening.last_function(model, xb) == "tanh"
+    return "scores that stop at −1 and 1" if is_tanh else "scores"
 
 # %% ../nbs/11_bug_clinic.ipynb #451f0cf0
 def check_squashing(
@@ -254,13 +302,14 @@ def check_squashing(
     xb:Tensor,          # inputs, (bs, …)
     yb:Tensor,          # targets
 )->Finding:
-    "Do model and loss both apply the softmax, or both the sigmoid?"
-    kind = _kind(model, xb)
-    with preserve(model), torch.no_grad(): scores = model(xb)
-    takes = "scores" if _squashes(loss_func, scores, yb) else "its numbers as they are"
-    return Finding("squashing", kind != "probabilities" or takes != "scores",
-                   f"the model gives {kind}, the loss takes {takes}",
-                   "let the model end with its last layer's scores; the loss does the rest")
+    "Do model and loss both squash the scores, with a softmax, a sigmoid or otherwise?"
+    gives = _gives(model, xb)
+    with preserve(model), torch.no_grad(): takes = _takes(loss_func, model(xb), yb)
+    squashed = gives not in ("scores", "log-probabilities") and takes == "scores"
+    ok = not squashed and "over the batch" not in gives + takes
+    return Finding("squashing", ok, f"the model gives {gives}, the loss takes {takes}",
+                   "let the model end with its last layer's scores; the loss does the rest, "
+                   "image by image")
 
 # %% ../nbs/11_bug_clinic.ipynb #78147247
 def _loss_and_gradient(loss_func, scores, yb):
@@ -296,6 +345,8 @@ def check_extremes(
     found = [pair for out in _extreme_outputs(model, xb, size)
              for pair in _loss_and_gradient(loss_func, out, yb)]
     bad = [f"{what} {value}" for what, value in found if not math.isfinite(value)]
+    if bad and yb.is_floating_point() and yb.abs().max() > 1: # counts, say: e to such a power
+        raise DoesNotApply("these targets are no classes, and such scores may cost infinitely much")
     return Finding("extremes", not bad, f"scores of ±{size:g}: {bad[0] if bad else 'all numbers'}",
                    "subtract each row's largest score first, or use F.cross_entropy on scores")
 
@@ -314,7 +365,7 @@ def _as_double(model):
 def _unsquashed(kind, out):
     "Scores, up to a constant in each row."
     if kind == "scores": return out
-    if out[0].numel() == 1: return out.logit()
+    if out[0].numel() == 1 or kind == "separate probabilities": return out.logit()
     logs = out if kind == "log-probabilities" else out.log()
     return logs - logs.mean(1, keepdim=True)
 
@@ -340,8 +391,10 @@ def check_nonlinearity(
     try: moves, gap = _gap_to_linear(model, xb)
     except RuntimeError as e: raise DoesNotApply("the model does not take float64") from e
     if moves < 1e-9: raise DoesNotApply("the scores do not depend on the input")
-    return Finding("nonlinearity", gap/moves > 1e-6, f"{n_layers} layers; f(a)+f(b) and "
-                   f"f(a+b)+f(0) differ by {gap/moves:.2g} of a score",
+    pairs = screening.unbroken_pairs(model, xb)
+    straight = "; nothing between layers " + ", ".join(f"{a} and {b}" for a, b in pairs[:3])
+    return Finding("nonlinearity", gap/moves > 1e-6 and not pairs, f"{n_layers} layers; f(a)+f(b) "
+                   f"and f(a+b)+f(0) differ by {gap/moves:.2g} of a score{straight*bool(pairs)}",
                    "put an activation, such as ReLU, between each two layers")
 
 # %% ../nbs/11_bug_clinic.ipynb #aa3d360d
@@ -369,7 +422,8 @@ def _gradients(model, loss_func, xb, yb):
 # %% ../nbs/11_bug_clinic.ipynb #pt219131
 def _without_gradient(model, loss_func, xb, yb):
     found = _gradients(model, loss_func, xb, yb).items()
-    return [name for name, grad in found if grad is None or not grad.any()]
+    return [name for name, grad in found # a bias may cancel out, as in the distance of two images
+            if grad is None or grad.ndim > 1 and not grad.any()]
 
 def _is_cut_off(model, loss_func, xb, yb): # is the loss a number without a past?
     with preserve(model), torch.enable_grad(): return not loss_func(model(xb), yb).requires_grad
@@ -448,11 +502,13 @@ def check_symmetry(
                    "start the weights at random, each with its own number")
 
 # %% ../nbs/11_bug_clinic.ipynb #98d0dcd6
-def _never(a): return (a.transpose(0, 1).flatten(1).amax(1) <= 0).double().mean().item()
+def _never(a, units=1): # `units`: the dimension along which the units lie
+    return (a.transpose(0, units).flatten(1).amax(1) <= 0).double().mean().item()
+
 def _flat(derivative): return (derivative < .04).double().mean().item()
 
-_SHARES = {"relu": _never,                         # derivatives as a part of the steepest one:
-           "sigmoid": lambda a: _flat(4*a*(1 - a)), "tanh": lambda a: _flat(1 - a**2)}
+_SHARES = {"relu": _never, "gelu": _never, "silu": _never, # derivatives as a part of the steepest:
+           "sigmoid": lambda a, units: _flat(4*a*(1 - a)), "tanh": lambda a, units: _flat(1 - a**2)}
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000045
 def _activation(func, out):
@@ -463,16 +519,16 @@ def _activation(func, out):
     return name if name in _SHARES else None
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000046
-class _Watch(TorchFunctionMode):
+class _Watch(screening.LinearLayers): # which notes the layers, and so where the units lie
     "Notes what each activation gives, however it is written."
     def __init__(self):
         super().__init__()
         self.seen = []
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
+        out = super().__torch_function__(func, types, args, kwargs)
         name = _activation(func, out)
-        if name: self.seen.append((name, out, _SHARES[name](out)))
+        if name: self.seen.append((name, out, _SHARES[name](out, self.units)))
         return out
 
 # %% ../nbs/11_bug_clinic.ipynb #54bb4951
@@ -485,7 +541,7 @@ def check_alive(
     hidden = [(share, name) for name, a, share in watch.seen if a.data_ptr() != out.data_ptr()]
     if not hidden: raise DoesNotApply("no ReLU, sigmoid or tanh was seen at work")
     share, name = max(hidden)
-    what = "units never fire" if name == "relu" else "values lie at a flat end"
+    what = "units never fire" if _SHARES[name] is _never else "values lie at a flat end"
     return Finding("alive", share < .5,
                    f"{share:.0%} of the {what} in the worst of {len(hidden)} layers of {name}",
                    "lower the learning rate; start with smaller weights, and with biases of zero")
@@ -509,17 +565,23 @@ def _needs_graph():
         raise DoesNotApply("the loss is cut off from the parameters: see reach") from e
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000052
-def _unmoved(step, model, loss_func, xb, yb):
-    "Who is pulled at; which of them a step leaves as they were; the error it stops with, if any."
-    pulled, error = _pulled(model, loss_func, xb, yb), ""
+def _still(model, before): # names of the parameters that are as they were
+    return [name for name, p in model.named_parameters() if torch.equal(p, before[name])]
+
+# %% ../nbs/11_bug_clinic.ipynb #sp000005
+def _unmoved(step, model, loss_func, xb, yb, patience=64):
+    "Who is pulled at; which of them some steps leave as they were; how many steps, or an error."
+    pulled, error, k = _pulled(model, loss_func, xb, yb), "", 0
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     for p in model.parameters(): p.grad = None
-    try: step(model, xb, yb)
-    except (TypeError, AttributeError, RuntimeError) as e: # a gradient that is None can do that
-        if isinstance(e, RuntimeError) and _NO_GRAPH not in str(e): raise
-        error = f"; it stops with {type(e).__name__}: {e}"
-    after = dict(model.named_parameters())
-    return pulled, [name for name in pulled if torch.equal(after[name], before[name])], error
+    while k < patience:
+        k += 1
+        try: step(model, xb, yb)
+        except (TypeError, AttributeError, RuntimeError) as e: # a gradient that is None can do that
+            if isinstance(e, RuntimeError) and _NO_GRAPH not in str(e): raise
+            error = f"; it stops with {type(e).__name__}: {e}"
+        if error or not set(pulled) & set(_still(model, before)): break
+    return pulled, [name for name in _still(model, before) if name in pulled], error, k
 
 # %% ../nbs/11_bug_clinic.ipynb #5893ccab
 def _optimizers(step, opt=None):
@@ -527,8 +589,9 @@ def _optimizers(step, opt=None):
     try: names = inspect.getclosurevars(step)
     except TypeError: found = list(getattr(step, "__dict__", {}).values())
     else: found = [*names.nonlocals.values(), *names.globals.values()]
-    return [o for o in [opt, *found] if hasattr(o, "step") and not inspect.isclass(o)
-            and (hasattr(o, "zero_grad") or hasattr(o, "load_state_dict"))]
+    found = [o for o in [opt, *found] if hasattr(o, "step") and not inspect.isclass(o)
+             and (hasattr(o, "zero_grad") or hasattr(o, "load_state_dict"))]
+    return found + [step]*callable(step) # and what else it keeps: counters, lists, averages
 
 # %% ../nbs/11_bug_clinic.ipynb #pt546640
 def _tensors(it, depth=4): # those in lists and dictionaries, and in lists of these
@@ -548,13 +611,14 @@ def _trainers(model):
     return opts + [o for o, holds in steppers if any(holds.get("optimizer") is p for p in opts)]
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000055
-def _update_finding(pulled, still, error):
-    "What it means that `still` have not moved."
+def _update_finding(pulled, still, error, k):
+    "What it means that `still` have not moved in `k` steps."
     some = 0 < len(still) < len(pulled)
     names = f", not {', '.join(still[:4])}" if some else ""
     moved, n = len(pulled) - len(still), len(pulled)
     return Finding("update", not still and not error,
-                   f"a step moves {moved} of {n} parameters that have a gradient{names}{error}",
+                   f"{'a step moves' if k == 1 else f'{k} steps move'} {moved} of {n} parameters "
+                   f"that have a gradient{names}{error}",
                    "give these to the optimiser too" if some else
                    "call loss.backward() and then the step, on this model's parameters")
 
@@ -567,7 +631,7 @@ def check_update(
     yb:Tensor,          # targets
     opt=None,           # its optimiser, to be left as it is; found by itself in most cases
 )->Finding:
-    "Does a training step move every parameter that the loss pulls at?"
+    "Do training steps move every parameter that the loss pulls at?"
     with preserve(model, *_trainers(model), *_optimizers(opt_step, opt)):
         return _update_finding(*_unmoved(opt_step, model, loss_func, xb, yb))
 
@@ -578,12 +642,22 @@ def _left_by(step, model, xb, yb):
     return torch.cat([torch.zeros(p.numel()).to(p) if p.grad is None else p.grad.flatten().clone()
                       for p in model.parameters()])
 
+# %% ../nbs/11_bug_clinic.ipynb #sp000006
+def _until_it_moves(step, model, xb, yb, most=64):
+    "The gradients left by the first of some steps that moves a weight; and by the first of all."
+    before, first = {name: p.detach().clone() for name, p in model.named_parameters()}, None
+    for _ in range(most):
+        left = _left_by(step, model, xb, yb)
+        first = left if first is None else first
+        if len(_still(model, before)) < len(before): break
+    return left, first
+
 # %% ../nbs/11_bug_clinic.ipynb #cl000057
 def _effect_of_leftovers(step, model, xb, yb):
     "By how much a second step's gradients change if it finds those of the first; None if none."
     for p in model.parameters(): p.grad = None
-    if not _left_by(step, model, xb, yb).any(): return None
-    with preserve(model): after_another = _left_by(step, model, xb, yb)
+    if not _until_it_moves(step, model, xb, yb)[0].any(): return None
+    with preserve(model): after_another = _until_it_moves(step, model, xb, yb)[1]
     for p in model.parameters(): p.grad = None
     fresh = _left_by(step, model, xb, yb)
     return ((after_another - fresh).norm()/fresh.norm().clamp(min=1e-12)).item()
@@ -607,7 +681,8 @@ def check_zeroing(
 def _uniform_outputs(kind, scores):
     "Outputs of a model that knows nothing."
     c = max(2, scores[0].numel())
-    value = {"probabilities": 1/c, "log-probabilities": -math.log(c), "scores": 0.}[kind]
+    value = {"probabilities": 1/c, "log-probabilities": -math.log(c), "scores": 0.,
+             "separate probabilities": .5, "probabilities over the batch": 1/len(scores)}[kind]
     return torch.full_like(scores, value)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000103
@@ -794,9 +869,9 @@ def check_start(
                    "scale the pixels; start with smaller weights, of variance 2/n_in")
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000076
-def _learn_by_heart(model, loss_func, x, y, goal, n_steps):
+def _learn_by_heart(model, loss_func, x, y, goal, n_steps, lr=.01):
     "Loss and number of steps when Adam reaches the goal, or gives up."
-    opt = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], .01)
+    opt = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr)
     for k in range(n_steps + 1):
         loss = loss_func(model(x), y)
         if not loss.item() > goal or not loss.requires_grad or k == n_steps: break
@@ -804,6 +879,14 @@ def _learn_by_heart(model, loss_func, x, y, goal, n_steps):
         loss.backward()
         opt.step()
     return loss.item(), k
+
+# %% ../nbs/11_bug_clinic.ipynb #of000002
+def _attainable(model, loss_func, x, y, third):
+    "A third of the way from the lowest loss that any scores have to that of ignorance."
+    if _kind(model, x) != "scores": return third
+    with preserve(model), torch.no_grad(): scores = model(x)
+    floor = screening.lowest_loss(loss_func, scores, y)
+    return floor + (3*third - floor)/3
 
 # %% ../nbs/11_bug_clinic.ipynb #07af134b
 def check_overfit(
@@ -816,12 +899,70 @@ def check_overfit(
     "Can model and loss learn a few images by heart?"
     x, y, asked = xb[:32], yb[:32], any(p.requires_grad for p in model.parameters())
     if not asked: raise DoesNotApply("no parameter asks for a gradient")
-    with preserve(model):
-        goal = _uniform_loss(model, loss_func, x, y)/3
-        loss, k = _learn_by_heart(model, loss_func, x, y, goal, n_steps)
+    goal = _uniform_loss(model, loss_func, x, y)/3
+    for lr in .01, .001: # most nets do at the first; a few want to be handled gently
+        with preserve(model): loss, k = _learn_by_heart(model, loss_func, x, y, goal, n_steps, lr)
+        if not loss <= goal and lr == .01: goal = _attainable(model, loss_func, x, y, goal)
+        if loss <= goal: break
     return Finding("overfit", loss <= goal,
                    f"{len(x)} images: loss {loss:.3g} after {k} steps, at most {goal:.3g} "
                    "expected", "do images and targets belong together? is it the right loss?")
+
+# %% ../nbs/11_bug_clinic.ipynb #th000013
+def _neighbours(model, loss_func, x, y):
+    "The score of training images among themselves; do the targets belong to them after all?"
+    score = screening.neighbour_score(x[:1000], y[:1000])
+    if score > 5 or not any(p.requires_grad for p in model.parameters()): return score, score > 5
+    return score, screening.learns_beyond(model, loss_func, x, y)
+
+# %% ../nbs/11_bug_clinic.ipynb #th000002
+def check_labels(
+    model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); asked only if neighbours say nothing
+    loss_func:Callable, # (scores, targets) -> one number
+    x:Tensor,           # training inputs, a thousand or so, (n, …)
+    y:Tensor,           # their targets
+    valid_dl:Iterable=None, # gives (inputs, targets) to validate on
+)->Finding:
+    "Do images that look alike share their targets, in training and from training to validation?"
+    if len(x) < 60: raise DoesNotApply(f"{len(x)} images are too few to compare neighbours")
+    (score, ok), seen = _neighbours(model, loss_func, x, y), "among training images"
+    if ok and score > 8 and valid_dl is not None: # else neighbours would say nothing there, either
+        with preserve(nn.Module(), valid_dl): xv, yv = _gather(valid_dl, 500, model)
+        other = screening.neighbour_score(x[:1000], y[:1000], xv[:500], yv[:500])
+        if len(xv) >= 60 and other < 3: score, seen, ok = other, "in validation", False
+    return Finding("labels", ok, f"neighbours {seen} share targets by {score:.1f} standard "
+                   "deviations more than chance", "look at images with their targets: is one file "
+                   "sorted otherwise than the other?")
+
+# %% ../nbs/11_bug_clinic.ipynb #th000006
+def check_orientation(
+    x:Tensor,          # training inputs, (n, …, side, side) or (n, side*side)
+    valid_dl:Iterable, # gives (inputs, targets) to validate on
+)->Finding:
+    "Are training images neither mirrored nor turned against those to validate on?"
+    with preserve(nn.Module(), valid_dl): xv = _gather(valid_dl, 2000)[0]
+    found = screening.closest_symmetry(x, xv)
+    if found is None: raise DoesNotApply("it takes square images, 30 or more of each part")
+    way, share = found
+    return Finding("orientation", way == "as they are" or share > .5,
+                   f"mean images of both parts lie closest {way}"
+                   + f", at {share:.0%} of the distance otherwise"*(share < 1),
+                   "read both parts with one function: same order of rows, columns and axes")
+
+# %% ../nbs/11_bug_clinic.ipynb #th000010
+def check_reshuffling(
+    dl:Iterable, # the training loader: gives (inputs, targets)
+)->Finding:
+    "Does the training loader come in another order when it is read again?"
+    if isinstance(dl, (list, tuple)): raise DoesNotApply("a list of batches has its one order")
+    with preserve(nn.Module(), dl):
+        first, second = (list(islice(_batches(dl), 3)) for _ in range(2))
+    if len(first) < 2: raise DoesNotApply("there is one batch only")
+    first, second = (_keys(some, torch.float32) for some in (first, second))
+    same = sum(a == b for a, b in zip(first, second, strict=False))
+    return Finding("reshuffling", same < len(first)/2, f"{same} of the first {len(first)} images "
+                   "come in the same place when the loader is read again",
+                   "shuffle the training images anew for each epoch: shuffle=True")
 
 # %% ../nbs/11_bug_clinic.ipynb #194b7ed2
 @dataclass(frozen=True, repr=False)
@@ -829,17 +970,21 @@ class Report:
     "Every finding of an examination, and what was not looked at; prints well."
     findings:tuple # of `Finding`
     skipped:dict   # name of a check -> why it was not made
+    seconds:Mapping=field(default_factory=dict) # name of a check -> what it took
 
     @property
     def failed(self)->list: return [f for f in self.findings if not f.ok]
     @property
     def ok(self)->bool: return not self.failed
+    healthy = ok # reads well in a test: assert examine(…).healthy
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000078
 def _headline(report):
-    n, bad, left = len(report.findings), len(report.failed), len(report.skipped)
-    found = f"{bad} of {n} checks found something" if bad else f"all {n} checks are content"
-    return found + (f"; {left} not made" if left else "")
+    n, bad, left = len(report.findings), [f.check for f in report.failed], len(report.skipped)
+    found = (f"{len(bad)} of {n} checks found something: {', '.join(bad)}" if bad else
+             f"all {n} checks are content")
+    took = f"; {sum(report.seconds.values()):.1f} s" if report.seconds else ""
+    return found + (f"; {left} not made" if left else "") + took
 
 @patch
 def __repr__(self:Report):
@@ -858,10 +1003,11 @@ def _repr_markdown_(self:Report):
     return f"**{_headline(self)}**\n\n" + "\n".join(cells)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000082
-CHECKS = (check_order, check_overlap, check_scale_in_validation, check_scale_in_use, check_pairing,
-          check_start, check_squashing, check_extremes, check_reach, check_symmetry,
-          check_gradients, check_overfit, check_nonlinearity, check_alive, check_update,
-          check_zeroing, check_learning_rate, check_alone)
+CHECKS = (check_order, check_reshuffling, check_labels, check_overlap, check_orientation,
+          check_scale_in_validation, check_scale_in_use, check_pairing, check_start,
+          check_squashing, check_extremes, check_reach, check_symmetry, check_gradients,
+          check_overfit, check_nonlinearity, check_alive, check_update, check_zeroing,
+          check_learning_rate, check_alone)
 
 def _name(check):
     "The name of a check in the report: `check_learning_rate` is 'learning rate'."
@@ -944,6 +1090,16 @@ def _fit_to_examine(model, loss_func, x, y):
         raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
                          "one number, such as the mean over the images, as a tensor.")
 
+# %% ../nbs/11_bug_clinic.ipynb #ex000001
+def _make_all(checks, given):
+    "What each check found, and how long it took, by its name."
+    made, seconds = {}, {}
+    for check in checks:
+        start, name = time.perf_counter(), _name(check)
+        made[name] = _make(check, given)
+        seconds[name] = time.perf_counter() - start
+    return made, seconds
+
 # %% ../nbs/11_bug_clinic.ipynb #637f4062
 def examine(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out); best when fresh
@@ -966,9 +1122,9 @@ def examine(
         x, y = _gather(dl, 2000, model)
         _fit_to_examine(model, loss_func, x, y)
         given |= _prepare(model, loss_func, x, y, step, opt, lr)
-        made = {_name(check): _make(check, given) for check in checks}
+        made, seconds = _make_all(checks, given)
     return Report(tuple(found for found in made.values() if isinstance(found, Finding)),
-                  {name: why for name, why in made.items() if isinstance(why, str)})
+                  {name: why for name, why in made.items() if isinstance(why, str)}, seconds)
 
 # %% ../nbs/11_bug_clinic.ipynb #pt900002
 def __getattr__(name): # what is asked of this module and stands in the one above it

@@ -9,10 +9,13 @@ __all__ = ['preserve']
 import copy, random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from . import checks
 
@@ -109,9 +112,83 @@ def _save_order(loader)->Callable[[], None]:
             rng.setstate(state)
     return restore
 
+# %% ../nbs/api/preserve.ipynb #pv000041
+_PLAIN = (int, float, complex, str, bytes, bool, type(None), tuple)
+
+def _save_cell(cell)->Callable[[], None]:
+    "A function that gives a variable of a closure back the value that it has now."
+    value = cell.cell_contents
+    def restore(): cell.cell_contents = value
+    return restore
+
+def _save_attributes(it)->Callable[[], None]:
+    "A function that gives an object back those attributes that are numbers or words."
+    kept = {name: v for name, v in vars(it).items() if isinstance(v, _PLAIN)}
+    return lambda: vars(it).update(kept)
+
+# %% ../nbs/api/preserve.ipynb #pv000042
+def _cells(f): # those of a function's variables that have a value
+    found = []
+    for cell in f.__closure__ or ():
+        try: cell.cell_contents # noqa: B018
+        except ValueError: continue
+        found.append(cell)
+    return found
+
+def _is_optimizer(it): return hasattr(it, "load_state_dict") and hasattr(it, "zero_grad")
+def _is_data(it):
+    if isinstance(it, Tensor): return it.numel() > 10**6
+    return isinstance(it, DataLoader) or isinstance(it, (list, dict)) and len(it) > 10_000
+
+# %% ../nbs/api/preserve.ipynb #pv000043
+def _hangs_on(it, home)->list: # what one comes to from a function or an object, next
+    if isinstance(it, (Tensor, np.ndarray)) or _is_optimizer(it) or _is_data(it): return []
+    if isinstance(it, (list, tuple)): return list(it)
+    if isinstance(it, dict): return list(it.values())
+    if isinstance(it, partial): return [it.func, it.args, it.keywords]
+    if isinstance(it, MethodType): return [it.__self__, it.__func__]
+    if isinstance(it, FunctionType): # and from the names it uses, but not into libraries
+        names = it.__code__.co_names if it.__globals__ is home else ()
+        return ([cell.cell_contents for cell in _cells(it)]
+                + [it.__globals__[name] for name in names if name in it.__globals__])
+    found = getattr(it, "__dict__", {}).items()
+    private = "_" if isinstance(it, nn.Module) else "__"
+    return [v for name, v in found if not name.startswith(private)]
+
+# %% ../nbs/api/preserve.ipynb #pv000048
+def _save_one(it)->list:
+    "What puts this one thing back, whatever it is; nothing for what does not change."
+    if isinstance(it, FunctionType): return [_save_cell(cell) for cell in _cells(it)]
+    if _is_data(it): return []
+    if isinstance(it, nn.Module):
+        return [_save_modes(it), *map(_save_param, it.parameters()), _save_buffers(it)]
+    if hasattr(it, "step") and not isinstance(it, dict): return [_save_optimizer(it)]
+    if isinstance(it, (Tensor, np.ndarray, list, dict)): return [_save_contents(it)]
+    return [_save_attributes(it)] if hasattr(it, "__dict__") else []
+
+# %% ../nbs/api/preserve.ipynb #pv000044
+def _home(step): # the names of the module where a step was written
+    while isinstance(step, partial): step = step.func
+    step = getattr(step, "__func__", step)
+    return getattr(step, "__globals__", getattr(type(step).__call__, "__globals__", None))
+
+def _save_step(step, depth:int=5)->Callable[[], None]:
+    "A function that gives a training step back all that it keeps from one call to the next."
+    restores, seen, here, home = [], {}, [step], _home(step)
+    for _ in range(depth):
+        new = {id(it): it for it in here if id(it) not in seen
+               and not isinstance(it, (*_PLAIN[:-1], type, ModuleType))}
+        seen |= new
+        restores += [restore for it in new.values() for restore in _save_one(it)]
+        here = [thing for it in new.values() for thing in _hangs_on(it, home)]
+    def restore():
+        for restore_one in reversed(restores): restore_one()
+    return restore
+
 # %% ../nbs/api/preserve.ipynb #pv000024
 def _save_state(it)->Callable[[], None]:
-    "A function that restores an optimiser, or a loader's order, whichever `it` is."
+    "A function that restores an optimiser, a loader's order or a step, whichever `it` is."
+    if callable(it) and not _is_optimizer(it): return _save_step(it)
     restore_optimizer, restore_order = _save_optimizer(it), _save_order(it)
     def restore():
         restore_order()
@@ -122,7 +199,7 @@ def _save_state(it)->Callable[[], None]:
 @contextmanager
 def preserve(
     model:nn.Module, # its numbers, gradients, buffers and modes are kept
-    *others,         # optimisers and loaders, kept too
+    *others,         # optimisers, loaders and training steps, kept too
 )->Iterator[None]:
     "Whatever happens inside, everything comes out as it went in, random generators included."
     checks.has(model, "model", "modules", "parameters")

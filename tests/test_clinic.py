@@ -82,9 +82,10 @@ class Residual(nn.Module):
         return self.last(h + self.scale*F.relu(self.branch(h)))
 
 
-NAMES = ["order", "overlap", "scale in validation", "scale in use", "pairing", "start", "squashing",
-         "extremes", "reach", "symmetry", "gradients", "overfit", "nonlinearity", "alive", "update",
-         "zeroing", "learning rate", "alone"]
+NAMES = ["order", "reshuffling", "labels", "overlap", "orientation", "scale in validation",
+         "scale in use", "pairing", "start", "squashing", "extremes", "reach", "symmetry",
+         "gradients", "overfit", "nonlinearity", "alive", "update", "zeroing", "learning rate",
+         "alone"]
 bce = F.binary_cross_entropy_with_logits
 SOUND = {  # name -> (model, loss, learning rate, classes, checks that have nothing to look at)
     "linear": (lambda: nn.Linear(784, 10), cross_entropy, .2, 10,
@@ -274,9 +275,17 @@ def frozen_half(s):
 
 
 BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, others that may)
-    "unshuffled": ("relu", unshuffled, "order", {"learning rate"}),
-    "unshuffled, two digits": ("relu, bce", unshuffled, "order", {"learning rate"}),
-    "in blocks": ("relu", blocks, "order", set()),
+    "unshuffled": ("relu", unshuffled, "order", {"learning rate", "reshuffling"}),
+    "unshuffled, two digits": ("relu, bce", unshuffled, "order", {"learning rate", "reshuffling"}),
+    "in blocks": ("relu", blocks, "order", {"reshuffling"}),
+    "shuffled once": ("relu", lambda s: s | {"dl": Batches(s["dl"].x, s["dl"].y, 64)},
+                      "reshuffling", set()),
+    "labels slipped": ("relu", lambda s: s | {"dl": Batches(
+        s["dl"].x, s["dl"].y.roll(1), 64, True)}, "labels", {"learning rate"}),
+    "labels slipped, two digits": ("relu, bce", lambda s: s | {"dl": Batches(
+        s["dl"].x, s["dl"].y.roll(1, 0), 64, True)}, "labels", {"learning rate"}),
+    "training mirrored": ("relu", lambda s: s | {"dl": Batches(
+        s["dl"].x.view(-1, 28, 28).flip(2).flatten(1), s["dl"].y, 64, True)}, "orientation", set()),
     "validation holds training images": ("relu", leak, "overlap", set()),
     "validation is training": ("relu", lambda s: s | {"valid_dl": s["dl"]}, "overlap", set()),
     "validation unscaled": ("relu", lambda s: s | {"valid_dl": Batches(
@@ -325,7 +334,8 @@ BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, 
         {"learning rate", "scale in validation", "scale in use"}),
     "labels shuffled apart": ("relu", lambda s: s | {"dl": Batches(s["dl"].x[:200].mean(0).repeat(
         300, 1), s["dl"].y[:300], 64, True)}, "overfit", {"learning rate", "scale in validation",
-                                                         "scale in use", "alive", "nonlinearity"}),
+                                                         "scale in use", "alive", "nonlinearity",
+                                                         "labels"}),
 }
 
 
@@ -342,7 +352,7 @@ def test_the_check_rings(data, bug, seed):
 
 
 def test_every_check_is_rung():
-    assert {check for _, _, check, _ in BUGS.values()} == set(NAMES) and len(NAMES) == 18
+    assert {check for _, _, check, _ in BUGS.values()} == set(NAMES) and len(NAMES) == 21
 
 
 # ---- gradients written by hand, in NumPy ----
@@ -518,6 +528,7 @@ def test_what_is_not_given_is_said(data):
     assert "give valid_dl" in repr(report) and "| overlap | not made |" in report._repr_markdown_()
     assert report.skipped == {
         "overlap": "give valid_dl", "scale in validation": "give valid_dl",
+        "orientation": "give valid_dl",
         "scale in use": "give in_use", "update": "give step or opt", "zeroing": "give step",
         "learning rate": "give step, opt or lr", "alone": "give predict"}
     report = examine(s["model"], s["loss_func"], s["dl"], lr=1e-6)

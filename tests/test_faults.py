@@ -744,6 +744,11 @@ BY_HAND |= { # not walked, and why
     "fetch.data_folder": "the same", "clinic.Finding": "a record", "clinic.Report": "the same",
     "clinic.load_subset": "reads a folder: tests/test_data.py", "clinic.CHECKS": "names", "clinic.DoesNotApply": "an exception",
     "clinic.endless": "goes on for ever, as it says",
+    **{f"screening.{name}": "measures for the clinic, which has looked at what it is given: "
+       "test_zoo.py" for name in ("neighbour_score", "learns_beyond", "closest_symmetry",
+                                  "scale_free_keys", "LinearLayers", "unbroken_pairs",
+                                  "lowest_loss", "SYMMETRIES", "last_function")},
+    "checkup.ClinicCallback": "takes switches and hands the rest to examine: test_zoo.py",
     **{f"fetch.{name}": "a constant" for name in ("LARGEST_FILE", "FULL", "EXPECTED", "KEPT", "FOLDERS",
        "BELONGS", "MOST_MEMBERS", "MOST_BYTES", "PATIENCE", "SILENCE", "HOW_TO_GET_MNIST")},
     **{f"clinic.{check.__name__}": "called by examine, which has looked at what it is given: "

@@ -15,7 +15,7 @@ from conftest import NOTEBOOKS, PROJECT
 
 PACKAGE = PROJECT/"mnist_course"
 ROOF = {"models", "cli", "tasks", "exercises", "swap", "marking", "patients", "exam",
-        "capstone", "__main__"}
+        "capstone", "checkup", "__main__"}
 
 
 def exported(folder):
@@ -75,6 +75,7 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("swap", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
     assert imports("marking", everywhere=True) <= {*TOOLS, "exercises"}
     assert imports("patients", everywhere=True) <= {*LESSONS, *TOOLS, "exercises"}
+    assert imports("checkup", everywhere=True) <= {*LESSONS, *TOOLS}
     assert imports("capstone", everywhere=True) <= {*LESSONS, *TOOLS, "marking"}
     assert imports("exam", everywhere=True) <= {*TOOLS, "exercises", "marking"}
 
