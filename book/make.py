@@ -67,7 +67,8 @@ def pages() -> dict[str, list[tuple[Path, str]]]:
             "Lessons": lessons,
             "Glossary and cards": below("cards"), "Exercises, with solutions": below("exercises"),
             "Tools": [(HERE/"reference.md", "reference.md"), *below("api"),
-                      (HERE/"clinic.md", "clinic.md"), (HERE/"many_machines.md", "many_machines.md")],
+                      (HERE/"clinic.md", "clinic.md"),
+                      (HERE/"many_machines.md", "many_machines.md")],
             "Laboratory": below("lab"),
             "The project": [(PROJECT/source, place) for source, place in rest]}
 

@@ -91,7 +91,6 @@ class Checkpoint:
 
 # %% ../nbs/api/checkpoint.ipynb #65ed1b04
 EVERY = 60. # seconds between two checkpoints, at least
-
 def _write(self:Checkpoint, model, opt, place, **more): # whole or not at all
     if not processes.is_first(): return # it has the same
     parts = {"model": model.state_dict(), "opt": _opt_tensors(opt), "more": more}

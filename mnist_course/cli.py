@@ -315,17 +315,6 @@ def _print_accuracy(done):
     if done.get("seconds"): print(f"trained in {done['seconds']:.1f} s")
     if done.get("saved"): print(f"saved as {done['saved']}")
 
-# %% ../nbs/api/cli.ipynb #3f7d12c1
-@command()
-def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):
-    "Judge a saved model on the testing part of a dataset."
-    from mnist_course.tasks import evaluate
-    done = evaluate(model, data)
-    if as_json: return _print_json(done)
-    _print_accuracy(done)
-    for label, right in done["classes"].items():
-        print(f"  class {label:<4} {right:<7.2%} {done.get('names', {}).get(label, '')}".rstrip())
-
 # %% ../nbs/api/cli.ipynb #eva1c0de
 @command()
 def _evaluate(model:_Model, data:_Data="full", as_json:_Json=False):

@@ -1094,9 +1094,9 @@ def _fit_to_examine(model, loss_func, x, y):
 def _make_all(checks, given):
     "What each check found, and how long it took, by its name."
     made, seconds = {}, {}
-    for check in checks:
-        start, name = time.perf_counter(), _name(check)
-        made[name] = _make(check, given)
+    for one in checks:
+        start, name = time.perf_counter(), _name(one)
+        made[name] = _make(one, given)
         seconds[name] = time.perf_counter() - start
     return made, seconds
 

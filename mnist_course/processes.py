@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING: # PyTorch is loaded where it is used: the command line must start quickly
     import torch
@@ -124,7 +124,7 @@ def exchange(
     "What each process has, for all of them; a collective."
     if size() == 1: return [mine]
     import torch.distributed as dist
-    found = [None]*size()
+    found:list[Any] = [None]*size()
     dist.all_gather_object(found, mine)
     return found
 
@@ -243,6 +243,8 @@ def own_seed(
 # %% ../nbs/api/processes.ipynb #950d1f22
 class Spread:
     "A callback of our Learner: the processes share each batch; list it first."
+    after_epoch:Callable; after_fit:Callable # below
+
     def before_fit(self, learn):
         self.valid_dl, n = learn.valid_dl, 0 if learn.valid_dl is None else len(learn.valid_dl.x)
         self.shares = size() > 1 and n >= size() # fewer images: all judge all

@@ -29,7 +29,8 @@ def load_data(
     data:str|os.PathLike="full", # "tiny", "sample", "full", or a path
 )->tuple[tuple, tuple]: # images and labels to learn from; the same to judge by
     "Both parts, the second held out if there is none; a `ValueError` without labels."
-    if (data := _named(data)) in _OWN:
+    data = _named(data)
+    if isinstance(data, str) and data in _OWN:
         folder = fetch.get_data(data)
         one, other = (load_split(folder, part) for part in _OWN[data])
         return one, other
@@ -45,7 +46,7 @@ def labelled(
     part:str,             # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
-    images, labels = formats.read(data, part)
+    images, labels = formats.read(Path(data), part)
     if labels is None: raise ValueError(f"{data} has images and no labels: give data with both.")
     return images, labels
 
