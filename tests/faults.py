@@ -1292,31 +1292,6 @@ def fail_one(place, rng, n):
         yield worst(place, *met, one, *again, meet(partial(as_known, place, known)))
 
 
-# --- other formats ---
-
-@kind("a byte of gzipped IDX files or of an .npz flips", "other formats", 1000)
-def flip_formats(place, rng, n):
-    folder, (x, y) = place.root/"formats", place.parts["train"]
-    folder.mkdir()
-    formats.write_idx(folder/"train-images-idx3-ubyte.gz", x)
-    formats.write_idx(folder/"train-labels-idx1-ubyte.gz", y)
-    np.savez(folder/"set.npz", images=x.numpy(), labels=y.numpy())
-    whole = {file: file.read_bytes() for file in sorted(folder.iterdir())}
-
-    def same(path):
-        try: images, labels = formats.read(path)
-        except formats.FormatError as e: # names the file, in a line
-            return str(e).startswith(str(folder)) and "\n" not in str(e)
-        return labels is not None and images.equal(x) and labels.equal(y)
-
-    for i in range(n):
-        file = list(whole)[i % 3]
-        file.write_bytes(flipped(whole[file], rng))
-        yield meet(lambda: same(file if file.suffix == ".npz" else folder)) # noqa: B023
-        file.write_bytes(whole[file])
-    shutil.rmtree(folder)
-
-
 # --- all of it ---
 
 @contextmanager
