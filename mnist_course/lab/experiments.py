@@ -509,6 +509,8 @@ _TABLE += [ # the rates that were chosen, and their neighbours
     _E("speed.small_rates", rates, "full", 5, dict(net=speed.small_net, lrs=(.05, .1, .2, .4))),
     _E("speed.fine_rates", rates, "full", 3, dict(net=partial(speed.small_net, fine=True),
        lrs=(.075, .15, .3), epochs=4, augment=speed.affine)),
+    _E("speed.resnet_rates", rates, "full", 3, dict(net=partial(resnet.resnet18, 1, 10),
+       lrs=(.025, .05, .1), bs=64, augment=speed.shift)),
 ]
 
 # %% ../../nbs/lab/experiments.ipynb #5cdbca82
