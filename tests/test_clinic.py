@@ -331,11 +331,11 @@ BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, 
     "eval forgotten": ("conv", lambda s: s | {"predict": s["model"].train()}, "alone", set()),
     "pixels unscaled from the start": ("relu", lambda s: replace(s | {
         "dl": Batches(255*s["dl"].x, s["dl"].y, 64, True)}, s["model"]), "start",
-        {"learning rate", "scale in validation", "scale in use"}),
+        {"learning rate", "scale in validation", "scale in use", "labels"}),
     "labels shuffled apart": ("relu", lambda s: s | {"dl": Batches(s["dl"].x[:200].mean(0).repeat(
         300, 1), s["dl"].y[:300], 64, True)}, "overfit", {"learning rate", "scale in validation",
                                                          "scale in use", "alive", "nonlinearity",
-                                                         "labels"}),
+                                                         "labels", "reshuffling"}),
 }
 
 
