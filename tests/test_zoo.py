@@ -74,7 +74,7 @@ def test_counting():
     assert zoo.count(rows) == zoo.count(rows, "tuned") == (3, 1, 4, 2, 1)
     assert zoo.count(rows, "held out") == (0, 0, 0, 0, 0)
     assert "| tuned, now | 1 of 3 | 2 of 4 | 50% | 1 | 1 |" in zoo.overall(rows, rows)
-    assert "| `alive` | 0 of 3 | 4 | 2 | 2, 3 |" in zoo.by_check(rows)
+    assert "| `alive` | 0 of 3 | 4 | 2 | 2; 3 |" in zoo.by_check(rows)
 
 
 # ---- an examination leaves nothing behind, in whatever a step keeps ----
@@ -183,31 +183,32 @@ def test_the_page_is_made_by_the_program():
     assert (zoo.PAGE.read_bytes(), (zoo.HERE/"zoo.csv").read_bytes()) == before
 
 
-# ---- a model on another device, where there is none: tensors that know only where they are ----
+# ---- a model on another device, where there is none: tensors that know only their shape and place
 
 @pytest.mark.parametrize("check", [c for c in clinic.CHECKS if c not in (
     clinic.check_order, clinic.check_reshuffling, clinic.check_overlap, clinic.check_orientation,
-    clinic.check_scale_in_validation)], ids=clinic._name) # these bring everything to the processor
+    clinic.check_scale_in_validation, # these bring everything to the processor
+    clinic.check_labels)], ids=clinic._name) # and this asks for the numbers before it starts
 def test_no_check_mixes_devices(check, monkeypatch):
     "Numbers cannot be asked for; every operation on tensors of two devices would be an error."
-    from torch._subclasses.fake_tensor import FakeTensorMode
-    monkeypatch.setattr(torch.Tensor, "item", lambda self: .5)
-    monkeypatch.setattr(torch.Tensor, "__bool__", lambda self: False)
+    for name, value in dict(item=.5, __bool__=False, __int__=0, __index__=0, __float__=.5).items():
+        monkeypatch.setattr(torch.Tensor, name, lambda self, value=value: value)
+    for owner in torch, torch.Tensor: monkeypatch.setattr(owner, "equal", lambda a, b: False)
+    monkeypatch.setattr(torch.Tensor, "__format__", lambda self, spec: "0.5")
     monkeypatch.setattr(torch.Tensor, "tolist", lambda self: [.5]*len(self) if self.ndim else .5)
     monkeypatch.setattr(torch, "allclose", lambda a, b, **_: bool(torch.isclose(a, b).all()))
-    with FakeTensorMode():
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32, device="cuda"), nn.ReLU(),
-                              nn.Linear(32, 10, device="cuda"))
-        x, y = torch.rand(64, 1, 8, 8, device="cuda"), torch.zeros(64, dtype=torch.int64,
-                                                                   device="cuda")
-        def step(model, xb, yb):
-            zoo.F.cross_entropy(model(xb), yb).backward()
-            with torch.no_grad():
-                for p in model.parameters():
-                    p -= .1*p.grad
-                    p.grad = None
-        given = dict(model=model, loss_func=zoo.F.cross_entropy, dl=[(x.cpu(), y.cpu())], x=x, y=y,
-                     xb=x, yb=y, scores=model(x), opt_step=step, any_step=step, step=step,
-                     predict=model, in_use=x.cpu(), valid_dl=[(x.cpu(), y.cpu())])
-        found = clinic._make(check, given)
-    assert isinstance(found, (clinic.Finding, str))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32, device="meta"), nn.ReLU(),
+                          nn.Linear(32, 10, device="meta"))
+    x, y = torch.rand(64, 1, 8, 8), torch.zeros(64, dtype=torch.int64)
+    with pytest.raises(RuntimeError): model(x) # it would be noticed
+    there = x.to("meta"), y.to("meta")
+    def step(model, xb, yb):
+        zoo.F.cross_entropy(model(xb), yb).backward()
+        with torch.no_grad():
+            for p in model.parameters():
+                p -= .1*p.grad
+                p.grad = None
+    given = dict(model=model, loss_func=zoo.F.cross_entropy, dl=[(x, y)], x=there[0], y=there[1],
+                 xb=there[0], yb=there[1], scores=model(there[0]), opt_step=step, any_step=step,
+                 step=step, predict=model, in_use=x, valid_dl=[(x, y)])
+    assert isinstance(clinic._make(check, given), (clinic.Finding, str))
