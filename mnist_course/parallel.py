@@ -78,7 +78,8 @@ def torchrun(
                f"--max-restarts={checks.count(restarts, 'restarts', 0)}", *map(str, program)]
     loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform, "")
     env = {**os.environ, **({"GLOO_SOCKET_IFNAME": loopback} if loopback else {}),
-           "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+           "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+           "PYTHONUNBUFFERED": ""} # what a process prints comes in one piece, at its end
     with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as child:
         out, err = _until(child, seconds, n)
