@@ -361,7 +361,8 @@ def label_names(
 )->dict[int, str]: # label -> what it is called; empty if nobody says
     "The names of the classes, where a set brings them."
     path = checks.file(path, "path")
-    if not path.exists(): raise FormatError(f"{path} does not exist.")
+    if not path.is_file() and not path.is_dir():
+        raise FormatError(f"{path} does not exist, or is no ordinary file.")
     if path.suffix == ".npz" and path.is_file(): return _names_within(path)
     if path.is_dir():
         own = _own_folders(path, "train") or [path]

@@ -46,7 +46,7 @@ def labelled(
     part:str,             # "train" or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
-    images, labels = formats.read(Path(data), part)
+    images, labels = formats.read(checks.file(data, "data"), part)
     if labels is None: raise ValueError(f"{data} has images and no labels: give data with both.")
     return images, labels
 
