@@ -104,12 +104,15 @@ def _client(book, nb, bar):
 
 # %% ../nbs/api/cli.ipynb #cl100002
 def _execute(book, nb):
+    from asyncio import CancelledError
+
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
     from tqdm import tqdm
     n_code = sum(c.cell_type == "code" for c in book.cells)
     with tqdm(total=n_code, desc=nb.stem, unit="cell", leave=False, disable=None) as bar:
         client = _client(book, nb, bar)
         try: client.execute()
+        except CancelledError: raise KeyboardInterrupt from None # while the kernel was starting
         except CellExecutionError as e:
             if e.ename == "KeyboardInterrupt": raise KeyboardInterrupt from None
             what = f"{e.ename}: {e.evalue}\n\n{e.traceback}"

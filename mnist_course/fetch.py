@@ -396,7 +396,7 @@ def _from_archives(name:str, folder:Path)->None:
         raise DataError(f"MNIST_COURSE_ARCHIVES names {place}, which is not a folder: "
                         "give the folder that holds the archives.")
     archive = Path(place)/f"{FOLDERS[name]}.tgz"
-    if archive.exists() and not (archive.is_file() or archive.is_dir()): # a pipe has no end
+    if os.path.exists(archive) and not (os.path.isfile(archive) or os.path.isdir(archive)):
         raise DataError(f"{archive} is no ordinary file: get the archive again.")
     try: names = os.listdir(place)
     except OSError as e: raise DataError(_cannot_read(place, e)) from e

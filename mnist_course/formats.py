@@ -322,7 +322,7 @@ def _has_parts(file):
 def _read_folder(folder, part):
     own, train = _own_folders(folder, part), _own_folders(folder, "train")
     if own: return read_folder(own[0], train[0] if train and class_names(own[0]) else None)
-    of_part = _own_idx(folder, part) or _own_idx(folder, "")
+    of_part = _own_idx(folder, part) or (_own_idx(folder, "") if part == "train" else [])
     if len({f.name.removesuffix(".gz") for f in of_part}) > 1:
         raise FormatError(f"{folder} holds several sets, {', '.join(f.name for f in of_part)}: "
                           "name the file of the images, or give each set a folder.")
