@@ -203,7 +203,7 @@ def test_wilsons_interval_holds_the_count_and_is_scipys(pair):
     from scipy.stats import binomtest
     right, n = pair
     low, high = wilson(right, n)
-    assert -1e-12 <= low <= right/n <= high + 1e-12 <= 1 + 2e-12
+    assert -1e-12 <= low <= right/n + 1e-12 and right/n <= high + 1e-12 <= 1 + 2e-12
     theirs = binomtest(right, n).proportion_ci(method="wilson")
     np.testing.assert_allclose((low, high), (theirs.low, theirs.high), atol=1e-12)
 
