@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from . import rivals
 from .timing import Comparison, Disagreement, Job, Target, Way, run_alone
-from .work import digits, share_of
+from .work import digits, share_of, wait_for
 
 STOCK, EXAMPLE = "the stock fastai recipe", "PyTorch's example CNN"
 
@@ -30,11 +30,6 @@ class Outcome:
     "What a training came to."
     accuracy: float  # on the testing part, from 0 to 1
     seconds: float   # of training, its evaluation after it not counted
-
-
-def wait_for(device: str) -> None:
-    "A GPU is given work and does it later: the clock must wait for it."
-    if device.startswith("cuda"): torch.cuda.synchronize()
 
 
 # --- ours: the recipes of lesson 12, for lesson 10's ResNet18 and for its own small net ---

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from mnist_course.pixel_similarity import accuracy
 from torch import Tensor, nn
 
+from .work import wait_for
+
 FAST, BEAUTIFUL = "the recipe of train_mnist_fast", "tinygrad's beautiful_mnist"
 
 
@@ -84,12 +86,10 @@ def outcome(name: str, train: tuple, test: tuple, device: str, seed: int = 0) ->
     torch.manual_seed(seed)
     order = torch.randperm(len(train[1]))
     images, labels = prepared(train[0][order]).to(device), train[1][order].to(device)
-    def wait():
-        if images.is_cuda: torch.cuda.synchronize()
-    wait()
+    wait_for(device)
     start = time.perf_counter()
     model = fit(images, labels)
-    wait()
+    wait_for(device)
     seconds = time.perf_counter() - start
     with torch.no_grad():
         scores = [model.eval()(prepared(xb).to(device)).cpu() for xb in test[0].split(2000)]

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import torch
 from mnist_course.data import get_data, load_split, some_of
 from mnist_course.sgd import threes_and_sevens
 from torch import Tensor
@@ -37,3 +38,8 @@ def without_kept_copy():
         folder = Path(parent)/real.name
         folder.symlink_to(real, target_is_directory=True)
         yield folder
+
+
+def wait_for(device: str) -> None:
+    "A GPU is given work and does it later: the clock must wait for it."
+    if device.startswith("cuda"): torch.cuda.synchronize()

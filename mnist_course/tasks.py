@@ -69,7 +69,7 @@ def describe(
     else:
         names = ["train", "test"] if _has_test(Path(data)) else ["train"]
         parts = {name: formats.read(Path(data), name) for name in names}
-    called = {"names": _names(data)} if _names(data) else {}
+    called = {"names": found} if (found := _names(data)) else {}
     return {"data": str(data), **called,
             **{name: _described(*pair) for name, pair in parts.items()}}
 

@@ -24,6 +24,7 @@ from mnist_course.preserve import preserve
 from mnist_course.relu_net import relu_net
 from mnist_course.sgd import mnist_loss
 from mnist_course.ten_digits import cross_entropy
+from zoo import TwiceModule
 
 seeds = pytest.mark.parametrize("seed", range(3))
 
@@ -248,25 +249,9 @@ def saturated(s):
     return s
 
 
-class Twice(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, z):
-        ctx.save_for_backward(a := z.sigmoid())
-        return a
-
-    @staticmethod
-    def backward(ctx, da):
-        s = ctx.saved_tensors[0].sigmoid()
-        return da*s*(1 - s)
-
-
-class FaultyModule(nn.Module):
-    def forward(self, z): return Twice.apply(z)
-
-
 def faulty(s):
     model = s["model"]
-    return replace(s, nn.Sequential(model[0], FaultyModule(), *model[2:]))
+    return replace(s, nn.Sequential(model[0], TwiceModule(), *model[2:]))
 
 
 def frozen_half(s):
