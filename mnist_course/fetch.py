@@ -602,6 +602,18 @@ def _cannot_write(where, error):
     return f"{where} cannot be written ({error.strerror or error}): {advice}"
 
 # %% ../nbs/api/fetch.ipynb #fe000058
+@contextmanager
+def _making(folder:Path): # what is to be made
+    "A temporary folder beside it, that is gone afterwards, also when Ctrl-C comes meanwhile."
+    tmp = Path(tempfile.mkdtemp(prefix=f".{folder.name}.making.", dir=folder.parent))
+    try: yield tmp
+    finally:
+        try: shutil.rmtree(tmp, ignore_errors=True)
+        except KeyboardInterrupt:
+            shutil.rmtree(tmp, ignore_errors=True)
+            raise
+
+# %% ../nbs/api/fetch.ipynb #fe0mkn02
 def _fetch_into_place(
     name:str,                # "tiny", "sample" or "full"
     folder:Path,             # to be made
@@ -611,9 +623,8 @@ def _fetch_into_place(
     "Make `folder` by the first way that works: whole, verified, or not at all."
     passed = []
     for way in ways:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.making.", dir=folder.parent,
-                                         ignore_cleanup_errors=True) as tmp:
-            made = Path(tmp)/folder.name
+        with _making(folder) as tmp:
+            made = tmp/folder.name
             try: way(name, made)
             except NotAvailable as e:
                 passed.append(str(e))

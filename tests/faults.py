@@ -964,43 +964,59 @@ def servers(place, rng, n):
 
 # --- Ctrl-C ---
 
-def command(*words, cwd=None):
-    "The command, as a terminal starts it."
-    return started("import sys; from mnist_course.cli import main; sys.exit(main())", *words,
-                   cwd=cwd)
+def command(*words, cwd=None, before="", of="sys.argv[1:]"):
+    "The command as a terminal starts it; it says when its own code begins, and when that is done."
+    says, told = os.pipe()
+    lines = f"""import os, sys; {before}
+os.write({told}, b"begun ")
+from mnist_course.__main__ import main
+status = main({of})
+os.write({told}, b"done")
+sys.exit(status)"""
+    process = subprocess.Popen([sys.executable, "-c", lines, *words], cwd=cwd, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=(told,),
+                               start_new_session=True,
+                               env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+    os.close(told)
+    process.says = os.fdopen(says, "rb", buffering=0)
+    return process
 
 
-def started(code, *words, cwd=None):
-    "A process of Python's, in a group of its own."
-    return subprocess.Popen([sys.executable, "-c", code, *words], cwd=cwd, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                            env={**os.environ, "PYTHONPATH": str(HERE.parent)})
+def lasted(process):
+    "How many seconds a command took, from the beginning of its own code, and what it said."
+    process.says.read(6)
+    start = time.monotonic()
+    _, said = process.communicate()
+    process.says.close()
+    return time.monotonic() - start, said
 
 
 def interrupted(process, after):
-    "How Ctrl-C is met by a command, some time after its start."
+    "How Ctrl-C is met by a command, some time after its own code began."
+    process.says.read(6)
     time.sleep(after)
     with suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGINT)
     try: _, said = process.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         process.kill()
         return "silent wait", "after Ctrl-C"
-    if process.returncode == 0: return GOOD, "" # it had been done before
-    word = "mnist_course: stopped, as you asked." in said and "Traceback" not in said
-    return (GOOD, "") if process.returncode == 130 and word else (
-        "traceback", f"{process.returncode} {said[-300:]}")
+    os.set_blocking(process.says.fileno(), False)
+    with process.says: done = process.says.read(4) == b"done"
+    if "Traceback" in said: return "traceback", f"{process.returncode} {said[-300:]}"
+    if done: return GOOD, "" # what is left is Python's own way out
+    ends = 130, -signal.SIGINT # the latter where a library's `exec` was what stopped
+    word = process.returncode in ends and "mnist_course: stopped, as you asked." in said
+    return (GOOD, "") if word else ("no word", f"{process.returncode} {said[-300:]}")
 
 
 @kind("Ctrl-C while the data is fetched", "Ctrl-C", 20)
 def ctrl_c_fetching(place, rng, n):
     with environment(MNIST_COURSE_DATA="standin"):
         place.fresh()
-        start = time.monotonic()
-        command("data").communicate()
-        longest = time.monotonic() - start
+        longest, _ = lasted(command("data"))
         for _ in range(n):
             place.fresh()
-            end = interrupted(command("data"), rng.uniform(.15, longest)) # Python's own start first
+            end = interrupted(command("data"), rng.uniform(.02, longest))
             yield worst(place, end)
 
 
@@ -1035,22 +1051,21 @@ def stopped_training(place, rng, n):
     def train(name): # the small dataset passes for MNIST's in the child as well
         words = ["train", "mlp", "tiny", "--epochs", "60", "--save", "model", "--checkpoint",
                  "place", "--report", "report"]
-        code = (f"import sys; from mnist_course import checkpoint, cli, fetch; "
-                f"fetch.EXPECTED['tiny'] = {place.expected!r}; checkpoint.EVERY = 0; "
-                f"sys.exit(cli.main({words!r}))")
-        return started(code, cwd=place.home/name)
-    start = time.monotonic()
-    _, said = train("whole").communicate()
-    longest, known = time.monotonic() - start, (place.home/"whole"/"model").read_bytes()
+        return command(of=words, cwd=place.home/name, before="from mnist_course import checkpoint, "
+                       f"fetch; fetch.EXPECTED['tiny'] = {place.expected!r}; checkpoint.EVERY = 0")
+    longest, said = lasted(train("whole"))
+    known = (place.home/"whole"/"model").read_bytes()
     folder = place.home/"again"
     for i in range(n):
         process = train("again")
-        if i % 2: end = interrupted(process, rng.uniform(.15, longest))
+        if i % 2: end = interrupted(process, rng.uniform(.02, longest))
         else:
-            time.sleep(rng.uniform(.15, longest))
+            process.says.read(6)
+            time.sleep(rng.uniform(.02, longest))
             with suppress(ProcessLookupError): os.killpg(process.pid, signal.SIGKILL)
-            end = (GOOD, "") if process.communicate() else None
-        _, said = train("again").communicate()
+            lasted(process)
+            end = GOOD, ""
+        _, said = lasted(train("again"))
         whole = (folder/"model").is_file() and (folder/"model").read_bytes() == known
         names = sorted(f.name for f in folder.iterdir())
         if end[0] == GOOD and not whole: end = "lost", said[-300:]
