@@ -36,10 +36,17 @@ def is_first()->bool:
 
 def started()->tuple[int, int]: # rank and world size
     "What the launcher said, before the processes have found each other; (0, 1) without one."
-    return int(os.environ.get("RANK") or 0), int(os.environ.get("WORLD_SIZE") or 1)
+    said = [os.environ.get(name) or least for name, least in (("RANK", "0"), ("WORLD_SIZE", "1"))]
+    if all(n.isdecimal() for n in said) and int(said[1]): return int(said[0]), int(said[1])
+    raise ProcessError(f"RANK is {said[0]!r:.40} and WORLD_SIZE {said[1]!r:.40}, where a launcher "
+                       "sets whole numbers: unset both, or start the processes with torchrun.")
 
 # %% ../nbs/api/processes.ipynb #4706e08c
-PATIENCE = float(os.environ.get("MNIST_COURSE_WAIT") or 600) # seconds to wait for another process
+def _patience(): # seconds to wait for another process; NaN if nobody can tell
+    try: return float(os.environ.get("MNIST_COURSE_WAIT") or 600)
+    except ValueError: return float("nan")
+
+PATIENCE = _patience()
 
 class ProcessError(Exception):
     "The processes cannot go on together; the message says why."
@@ -63,6 +70,9 @@ def _join(r, n): # the store that all can reach, once all are there
     import torch.distributed as dist
     if dist.is_initialized():
         raise ProcessError("torch.distributed is in use already: leave its start to mnist_course.")
+    if not 0 < PATIENCE <= 1e6:
+        raise ProcessError("MNIST_COURSE_WAIT is no number of seconds above 0 and up to a million: "
+                           "give one, or unset it.")
     wait, again = timedelta(seconds=PATIENCE), os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     try:
         store, r, n = next(dist.rendezvous("env://", timeout=wait))
@@ -326,11 +336,14 @@ class _Marked(io.TextIOBase):
 
 def speaks()->bool:
     "Does this process tell what went wrong? The first to fail does; before all are joined, rank 0."
-    return started()[0] == 0 if _team.first is None else _team.first
+    if _team.first is not None: return _team.first
+    with suppress(ProcessError): return started()[0] == 0
+    return True
 
 def mark_streams()->None:
     "Standard error with the rank before each line, standard output of the first process only."
-    r, n = started()
+    try: r, n = started()
+    except ProcessError: return # told by whoever asks for more than a mark
     if n == 1 or isinstance(sys.stderr, _Marked): return
     if r: sys.stdout = open(os.devnull, "w")
     if r or not sys.stderr.isatty(): sys.stderr = _Marked(sys.stderr, f"[rank {r} of {n}] ")
