@@ -986,6 +986,7 @@ def _headline(report):
     took = f"; {sum(report.seconds.values()):.1f} s" if report.seconds else ""
     return found + (f"; {left} not made" if left else "") + took
 
+# %% ../nbs/11_bug_clinic.ipynb #7687f624
 @patch
 def __repr__(self:Report):
     found = [str(f) for f in sorted(self.findings, key=lambda f: f.ok)]
@@ -1066,12 +1067,27 @@ def _must_be_model(model, loss_func):
 
 def _shape_or_type(it): return tuple(it.shape) if isinstance(it, Tensor) else type(it).__name__
 
+# %% ../nbs/11_bug_clinic.ipynb #22d58354
+def _fit_scores(scores, x, y):
+    "A `ValueError` if the model does not give one row of scores for each target."
+    if isinstance(scores, Tensor) and scores.shape[:1] == y.shape[:1]: return
+    raise ValueError(f"For {len(x)} inputs and {len(y)} targets the model gives "
+                     f"{_shape_or_type(scores)}: it should give one row of scores for each.")
+
+# %% ../nbs/11_bug_clinic.ipynb #f5caa861
 def _fit_labels(scores, y):
     "A `ValueError` if labels that pick a column of the scores pick one that is not there."
     if y.ndim != 1 or y.is_floating_point() or scores.ndim != 2 or scores.shape[1] < 2: return
     if not 0 <= y.min() <= y.max() < scores.shape[1]:
         raise ValueError(f"Labels run from {y.min()} to {y.max()}, but the model gives "
                          f"{scores.shape[1]} scores: check the labels, or the last layer.")
+
+# %% ../nbs/11_bug_clinic.ipynb #9850077e
+def _fit_loss(loss):
+    "A `ValueError` if the loss of a batch is not one number."
+    if isinstance(loss, Tensor) and loss.numel() == 1: return
+    raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
+                     "one number, such as the mean over the images, as a tensor.")
 
 # %% ../nbs/11_bug_clinic.ipynb #950714fe
 def _fit_to_examine(model, loss_func, x, y):
@@ -1080,15 +1096,9 @@ def _fit_to_examine(model, loss_func, x, y):
         raise ValueError("The inputs hold values that are no numbers: look where they come from.")
     with preserve(model), torch.no_grad():
         x, y, scores = x[:64], y[:64], model(x[:64])
-        if not isinstance(scores, Tensor) or scores.shape[:1] != y.shape[:1]:
-            got = _shape_or_type(scores)
-            raise ValueError(f"For {len(x)} inputs and {len(y)} targets the model gives {got}: it "
-                             "should give one row of scores for each.")
+        _fit_scores(scores, x, y)
         _fit_labels(scores, y)
-        loss = loss_func(scores, y)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
-                         "one number, such as the mean over the images, as a tensor.")
+        _fit_loss(loss_func(scores, y))
 
 # %% ../nbs/11_bug_clinic.ipynb #ex000001
 def _make_all(checks, given):
