@@ -6,7 +6,7 @@
 __all__ = ['foreign_parts', 'run_capstone', 'CapstoneResult', 'check_capstone']
 
 # %% ../nbs/api/capstone.ipynb #fe83f3d8
-import ast, os, subprocess, sys, tempfile
+import ast, os, subprocess, sys, tempfile, zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,9 +85,16 @@ def _train_apart(nb, x, y, xv, seed, seconds, memory): # digits read, or a text:
         os.close(write)
         _, ended = marking._wait(child, read, seconds)
         if ended: return marking._ending(ended, seconds, memory)
-        try: found = np.load(Path(folder)/"read.npy", allow_pickle=False)
-        except (OSError, ValueError): return "The workbook gave no digits."
-    return found if found.shape == (len(xv),) else f"{found.shape} digits for {len(xv)} images."
+        return _digits_read(Path(folder)/"read.npy", len(xv))
+
+def _digits_read(file, n): # or a text; the workbook may have written anything there
+    try: # a map is as long as the file, whatever that says of itself
+        found = np.array(np.load(file, "r", allow_pickle=False)) if file.is_file() else np.array("")
+    except (OSError, ValueError, EOFError, MemoryError, TypeError, OverflowError,
+            zipfile.BadZipFile):
+        found = np.array("")
+    if found.dtype.kind not in "iuf": return "The workbook gave no digits."
+    return found if found.shape == (n,) else f"{found.shape} digits for {n} images."
 
 # %% ../nbs/api/capstone.ipynb #e88f46f2
 @dataclass

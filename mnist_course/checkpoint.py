@@ -77,6 +77,7 @@ class Checkpoint:
         about:dict, # what makes a training this one: method, seed, settings, data
     ):
         self.file, self.stop, self.last = checks.file(file), False, time.monotonic()
+        self.asked:type[KeyboardInterrupt] = KeyboardInterrupt # by what it is to be stopped
         self.about = {**saved._words({"about": about})["about"], "torch": torch.__version__}
         self.found:Any = processes.from_first(lambda: self._read() if self.file.exists() else None)
 
@@ -102,7 +103,7 @@ def _after_step(self:Checkpoint, write)->None: # `write()` keeps the state; call
     stop = processes.any_of(self.stop) # of several processes, all stop after the same step
     if not stop and time.monotonic() - self.last < EVERY: return
     write()
-    if stop and processes.any_of(stop): raise KeyboardInterrupt # once all are here
+    if stop and processes.any_of(stop): raise self.asked # once all are here
 
 def _restore(self:Checkpoint, model, opt): # the rest of what was kept, and the place
     tensors, place = self.found
@@ -120,16 +121,19 @@ Checkpoint.write, Checkpoint.after_step, Checkpoint.restore = _write, _after_ste
 def interruptible(
     checkpoint:Checkpoint, # which will be written before Ctrl-C goes through
 )->Iterator[None]:
-    "Ctrl-C ends the training after its step; only in a program's main thread, as Python has it."
+    "Ctrl-C, or SIGTERM, ends the training after its step; in a main thread, as Python has it."
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    def note(*_):
-        if checkpoint.stop: raise KeyboardInterrupt
-        checkpoint.stop = True
-    before = signal.signal(signal.SIGINT, note)
+    def note(number, _):
+        kind = KeyboardInterrupt if number == signal.SIGINT else processes.Terminated
+        if checkpoint.stop: raise kind
+        checkpoint.stop, checkpoint.asked = True, kind
+    known = [signal.SIGINT] + [signal.SIGTERM]*(processes.size() == 1) # of several: the launcher's
+    before = [signal.signal(number, note) for number in known]
     try: yield
-    finally: signal.signal(signal.SIGINT, before)
+    finally:
+        for number, handler in zip(known, before, strict=True): signal.signal(number, handler)
 
 # %% ../nbs/api/checkpoint.ipynb #0a6cdb10
 def steps(

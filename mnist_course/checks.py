@@ -108,11 +108,19 @@ def labels(
 # %% ../nbs/api/checks.ipynb #chk00011
 def _tensor(x, what):
     import torch # here, so that plain Python and NumPy can check their numbers without it
-    if isinstance(x, torch.Tensor): return x.detach() if x.requires_grad else x
-    try: return torch.as_tensor(x.copy() if hasattr(x, "__array__") and hasattr(x, "copy") else x)
+    if isinstance(x, torch.Tensor): return _signed(x.detach() if x.requires_grad else x, what)
+    if not getattr(getattr(x, "dtype", None), "isnative", True): # bytes in another machine's order
+        x = x.astype(x.dtype.newbyteorder("="))
+    try: t = torch.as_tensor(x.copy() if hasattr(x, "__array__") and hasattr(x, "copy") else x)
     except (TypeError, ValueError, RuntimeError) as e:
         raise ValueError(f"{what} {_be(what)} of type {type(x).__name__}, of which no tensor can "
                          "be made: give a tensor, an array or lists of equal length.") from e
+    return _signed(t, what)
+
+def _signed(t, what): # PyTorch can keep large numbers without a sign, and not compare them
+    if _dtype(t) not in ("uint16", "uint32", "uint64"): return t
+    if (t.long() < 0).any(): raise ValueError(f"{what} are larger than int64 can hold.")
+    return t.long()
 
 def _be(what): return "are" if what.endswith("s") else "is"
 
@@ -138,7 +146,7 @@ def _whole(t, low, high): # whole numbers of another type, all within bounds?
 # %% ../nbs/api/checks.ipynb #chk00021e
 def _keep(x, what): # a tensor as it is, with its gradient
     import torch
-    return x if isinstance(x, torch.Tensor) else _tensor(x, what)
+    return _signed(x, what) if isinstance(x, torch.Tensor) else _tensor(x, what)
 
 def tensor(
     x,        # a tensor, an array or nested lists
@@ -392,6 +400,11 @@ def parameters(
     if not params or not all(isinstance(p, torch.Tensor) for p in params):
         raise ValueError("There are no parameters, or not all are tensors: pass "
                          "model.parameters().")
+    if not all(p.is_leaf for p in params):
+        raise ValueError("A parameter was computed from another tensor, so that its gradient does "
+                         "not reach it: write p.detach().requires_grad_().")
+    if len({id(p) for p in params}) < len(params):
+        raise ValueError("A parameter is listed twice, and would be moved twice: list it once.")
     return params
 
 # %% ../nbs/api/checks.ipynb #chk00021i

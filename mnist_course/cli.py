@@ -6,7 +6,7 @@
 __all__ = ['app', 'data_app', 'LessonError', 'run_notebook', 'fetch_data', 'pack', 'course', 'command', 'main', 'ended']
 
 # %% ../nbs/api/cli.ipynb #215a6ac5
-import logging, os, sys, tarfile, time, warnings
+import logging, os, signal, sys, tarfile, threading, time, warnings
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from functools import partial, wraps
@@ -382,7 +382,7 @@ def _progress():
 # %% ../nbs/api/cli.ipynb #ma1n0001
 def main(
     args:list[str]|None=None, # words after the command's name; the process's own if not given
-)->int: # 0: all went well; 1: something failed; 2: a person's mistake; 130: Ctrl-C; 141: no reader
+)->int: # 0: done; 1: it failed; 2: a person's mistake; 130: Ctrl-C; 141: no reader; 143: SIGTERM
     "Do what the words say."
     return ended("mnist_course", lambda: _done(_read(args)), (DataError, ValueError))
 
@@ -413,25 +413,42 @@ def ended(
     program:str, # whose name begins the sentence
     do:Callable, # what is to be done: gives a status, or nothing
     mistakes:tuple=(DataError,), # what is a person's, and ends with its own sentence
-)->int:          # its status; 1, 2, 130 and 141 as in `main`
+)->int:          # its status; 1, 2, 130, 141 and 143 as in `main`
     "Do it; what stops it ends in one sentence and a status, for every command of the course."
     warnings.showwarning = _one_sentence
     processes.mark_streams()
     for stream in (sys.stdout, sys.stderr): # a terminal or a file that knows few characters
         if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
-    try: return _flushed(do())
+    try:
+        with _terminable(): return _flushed(do())
     except mistakes as e: return _complain(e, 2, program)
     except (LessonError, FloatingPointError, processes.ProcessError) as e:
         return _complain(e, 1, program)
-    except KeyboardInterrupt: # what was begun, and nobody waits for any more, has no last word
-        warnings.simplefilter("ignore")
-        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    except processes.Terminated: return _complain("stopped by SIGTERM.", 143, program)
+    except KeyboardInterrupt:
+        _hush()
         return _complain("stopped, as you asked.", 130, program)
     except MemoryError:
         return _complain("There is not enough memory: close other programs, or take fewer images.",
                          1, program)
     except BrokenPipeError: return _silent(141) # as in `mnist_course results | head -1`
     except OSError as e: return _silent(_complain(_told(e), 2, program))
+
+# %% ../nbs/api/cli.ipynb #s1gterm1
+@contextmanager
+def _terminable(): # SIGTERM ends as Ctrl-C does; among several processes it is the launcher's
+    mine = threading.current_thread() is threading.main_thread() and processes.started()[1] == 1
+    def stop(*_):
+        _hush()
+        raise processes.Terminated
+    before = signal.signal(signal.SIGTERM, stop) if mine else None
+    try: yield
+    finally:
+        if mine: signal.signal(signal.SIGTERM, before)
+
+def _hush(): # what was begun, and nobody waits for any more, has no last word
+    warnings.simplefilter("ignore")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 # %% ../nbs/api/cli.ipynb #46c800c6
 def _one_sentence(message, *_, **__): print(f"\nWARNING: {message}\n", file=sys.stderr)

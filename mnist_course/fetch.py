@@ -224,6 +224,7 @@ def whole(
 )->Iterator[Path]: # where to write it first
     "A file appears whole or not at all: written beside its place, flushed to the disk, renamed."
     file = Path(os.path.realpath(checks.file(file))) # not in a link's place but where it leads
+    if file.is_symlink(): raise DataError(f"{file} is a link that leads in a circle: remove it.")
     if file.exists() and not (file.is_file() or file.is_dir()): # /dev/null would become a file
         raise DataError(f"{file} is no ordinary file: name one to be written.")
     half = file.with_name(f".{file.name}.{os.getpid()}.part")

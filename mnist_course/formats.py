@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from . import bars, checks
@@ -76,12 +76,20 @@ def _table(file, header):
                           f"{len(header)} columns.")
     return table
 
-def _in_order(file, names): # of columns called pixel0 and so on
-    numbers = [int(m[1]) for m in map(re.compile(r"pixel(\d+)").fullmatch, names) if m]
-    for before, after in zip(numbers, numbers[1:], strict=False):
-        if after != before + 1:
-            raise FormatError(f"{file}, line 1: pixel{after} comes after pixel{before}: put the "
-                              "columns in the order pixel0, pixel1, …")
+def _by_number(text): return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", text)]
+
+def _in_order(file, names): # of columns called pixel0 and so on, or 1x1, 1x2 and so on
+    names = [name for name in names if name != "label"]
+    pixels = [re.fullmatch(r"pixel(\d+)", name) for name in names]
+    if any(pixels) and not all(pixels):
+        raise FormatError(f"{file}, line 1: column {names[pixels.index(None)]} stands among the "
+                          "pixels: remove it.")
+    if not all(re.search(r"\d", name) for name in names): return # nobody can tell
+    for before, after in zip(names, names[1:], strict=False):
+        one, other = _by_number(before), _by_number(after)
+        if other <= one or (all(pixels) and other[1] != one[1] + 1):
+            raise FormatError(f"{file}, line 1: {after} comes after {before}: put the columns in "
+                              "the order pixel0, pixel1, …")
 
 # %% ../nbs/api/formats.ipynb #e6291184
 def _in_line(file, header, e): # NumPy's error with the line and column that a person would look for
@@ -184,8 +192,6 @@ def write_idx(
 # %% ../nbs/api/formats.ipynb #7cf3e1eb
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
-def _by_number(text): return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", text)]
-
 def _must_be_folder(folder):
     folder = checks.file(folder, "folder")
     if not folder.is_dir(): raise FormatError(f"{folder} is no folder: name one that is there.")
@@ -219,8 +225,14 @@ def read_folder(
     return torch.from_numpy(np.stack(x)), y
 
 # %% ../nbs/api/formats.ipynb #likefld1
+def _are_digits(names): return all(n.isdecimal() for n in names)
+
 def _numbered(names, known, folder): # digits count as themselves, other names by their order
-    if all(n.isdecimal() for n in (*names, *known)): return [int(n) for n in names]
+    if _are_digits((*names, *known)):
+        numbers = [int(n) for n in names]
+        if len(set(numbers)) == len(numbers): return numbers
+        raise FormatError(f"{folder} has two folders for one digit, among {', '.join(names)}: join "
+                          "them.")
     for name in names:
         if name not in known:
             raise FormatError(f"{folder/name} is a class that is not among those to learn from, "
@@ -242,7 +254,7 @@ def _grey(file):
             if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
             clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
             if clear: raise ValueError("it is transparent: save it without transparency")
-            return np.array(image.convert("L"))
+            return np.array(ImageOps.exif_transpose(image).convert("L"))
     except Exception as e: # a damaged file makes Pillow raise almost anything
         raise FormatError(f"{file} cannot be read as an image ({e}): save it again.") from e
 
@@ -366,8 +378,7 @@ def label_names(
     if path.suffix == ".npz" and path.is_file(): return _names_within(path)
     if path.is_dir():
         own = _own_folders(path, "train") or [path]
-        if names := [n for n in class_names(own[0]) if not n.isdecimal()]:
-            return dict(enumerate(names))
+        if not _are_digits(names := class_names(own[0])): return dict(enumerate(names))
     folder = path if path.is_dir() else path.parent
     if (folder/"classes.txt").is_file(): return _names_listed(folder/"classes.txt", str)
     idx = [path] if path.is_file() else _own_idx(path, "")

@@ -107,7 +107,7 @@ def as_grey(
     if isinstance(image, Image.Image):
         image = _on_paper(ImageOps.exif_transpose(image))
         if image.mode == "LAB": image = image.getchannel("L")
-        if image.mode not in ("I", "F", "I;16"): image = image.convert("L")
+        if image.mode[0] not in "IF": image = image.convert("L")
     grey = Image.fromarray(_from_numbers(image))
     if max(grey.size) > LARGEST:
         grey.thumbnail((LARGEST, LARGEST), Image.Resampling.BOX)

@@ -356,6 +356,10 @@ def _plain(done): # trained: the network is again what the lesson makes
     net = done.model
     net.__class__ = net.plain
     for name in "way", "opt": vars(net).pop(name, None)
+    return _in_use(done)
+
+def _in_use(done): # asking it changes nothing in it, so that several threads may
+    if isinstance(done.model, conv.CNN): done.model.set_training(False)
     return done
 
 @_trains(python_net.fit_few)
@@ -524,6 +528,7 @@ def _fill(model, parts): # an empty model with the numbers of a trained one
         for name, own in net.parameters().items(): own[:] = parts[name].tolist()
     else:
         for name, own in model.method.parts(model.trained).items(): own.copy_(parts[name])
+        _in_use(model.trained)
 
 # %% ../nbs/api/models.ipynb #m0d00025
 _TWO:dict[str, Any] = dict(probabilities=_ask_two, max_classes=2)

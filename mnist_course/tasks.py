@@ -34,8 +34,12 @@ def load_data(
         folder = fetch.get_data(data)
         one, other = (load_split(folder, part) for part in _OWN[data])
         return one, other
+    parts = _parts(Path(data))
+    if "train" not in parts:
+        raise ValueError(f"{data} holds only a part to judge by: give the images to learn from, "
+                         "too.")
     train = labelled(data, "train")
-    if _has_test(Path(data)): return train, labelled(data, "test")
+    if "test" in parts: return train, labelled(data, "test")
     if len(train[0]) < 5:
         raise ValueError(f"{data} holds {len(train[0])} images: give five, to hold some out.")
     x, y, xv, yv = hold_out(*train)
@@ -51,10 +55,13 @@ def labelled(
     return images, labels
 
 # %% ../nbs/api/tasks.ipynb #aa407939
-def _has_test(path): # a part of its own to judge by
+def _parts(path): # which it names; what is not named is there to learn from
+    both = ["train", "test"]
     if path.is_dir():
-        return bool(formats._own_folders(path, "test") or formats._own_idx(path, "test"))
-    return path.suffix == ".npz" and formats._has_parts(path)
+        named = [part for part in both
+                 if formats._own_folders(path, part) or formats._own_idx(path, part)]
+        return named or ["train"]
+    return both if path.suffix == ".npz" and formats._has_parts(path) else ["train"]
 
 def _named(data): # one of the course's, or a path
     return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
@@ -67,8 +74,7 @@ def describe(
     if (data := _named(data)) in _OWN:
         parts = dict(zip(_OWN[data], load_data(data), strict=True))
     else:
-        names = ["train", "test"] if _has_test(Path(data)) else ["train"]
-        parts = {name: formats.read(Path(data), name) for name in names}
+        parts = {name: formats.read(Path(data), name) for name in _parts(Path(data))}
     called = {"names": found} if (found := _names(data)) else {}
     return {"data": str(data), **called,
             **{name: _described(*pair) for name, pair in parts.items()}}
@@ -147,7 +153,7 @@ def evaluate(
     "How well a model reads images that it was not trained on."
     if not isinstance(model, models.Model): model = models.load(model)
     named = isinstance(judge, (str, os.PathLike))
-    images, labels = checks.pair(load_data(judge)[1] if named else judge)
+    images, labels = checks.pair(_to_judge(model, judge) if named else judge)
     known = torch.isin(labels, model.classes)
     if not bool(known.any()):
         raise ValueError(f"{model.name} knows {model.classes.tolist()}, and none of these occurs.")
@@ -158,11 +164,31 @@ def evaluate(
     return done | ({"names": {c: model.named(c) for c in each if c in model.classes}}
                    if model.names else {})
 
+# %% ../nbs/api/tasks.ipynb #aslearn1
+def _to_judge(model, data): # images and labels
+    alone = (data := _named(data)) not in _OWN and _parts(Path(data)) == ["test"]
+    images, labels = labelled(data, "test") if alone else load_data(data)[1]
+    return images, _as_learned(model, data, labels)
+
+def _as_learned(model, data, labels): # the same names have the same numbers as in training
+    theirs = _names(data)
+    if not theirs or not model.names: return labels
+    ours = dict(zip(model.names, model.classes.tolist(), strict=True))
+    called = {k: theirs.get(k, str(k)) for k in labels.unique().tolist()}
+    if new := [name for name in called.values() if name not in ours]:
+        raise ValueError(f"{data} holds {', '.join(new[:5])}, and {model.name} has learned "
+                         f"{', '.join(list(ours)[:12])}: give it images of these.")
+    return torch.tensor([ours[called[k]] for k in labels.tolist()])
+
 def _wilson(k, n, z=1.96): # of k hits in n, at 95%
     p, spread = (k + z*z/2)/(n + z*z), z*(k*(n - k)/n + z*z/4)**.5/(n + z*z)
     return [round(p - spread, 5), round(p + spread, 5)]
 
 # %% ../nbs/api/tasks.ipynb #d2f7a1c8
+def _standard_input(): # what was piped in
+    if sys.stdin: return sys.stdin.buffer.read()
+    return ValueError("There is no standard input: pipe a picture in, or name its file.")
+
 def pictures(
     files:Iterable, # paths of pictures or of folders, or "-" for standard input
 )->Iterator[tuple[str, object]]: # what it is called; what `handwriting.prepare` takes
@@ -170,7 +196,7 @@ def pictures(
     if isinstance(files, (str, os.PathLike)) or not hasattr(files, "__iter__"):
         raise TypeError(f"Files are {files!r:.40}: give several in a list, [\"a.png\"].")
     for file in files:
-        if str(checks.file(file)) == "-": yield "-", sys.stdin.buffer.read()
+        if str(checks.file(file)) == "-": yield "-", _standard_input()
         elif Path(file).is_dir():
             endings = formats._PICTURES
             found = sorted(f for f in Path(file).rglob("*") if f.suffix.lower() in endings)
@@ -212,7 +238,10 @@ def submit(
     "Read Kaggle's test images and write what they are."
     _must_be_places((checks.file(out),), model, checks.file(test))
     if not isinstance(model, models.Model): model = models.load(model)
-    images, _ = formats.read(Path(test))
+    images, labels = formats.read(Path(test))
+    if labels is not None:
+        raise ValueError(f"{test} has labels: give the images that are to be read, as Kaggle's "
+                         "test.csv.")
     formats.write_submission(Path(out), model.predict(images))
     return len(images)
 
@@ -228,7 +257,8 @@ def examine(
     if not isinstance(net, nn.Module):
         raise ValueError(f"{model.name} is not made of PyTorch's layers: the clinic cannot take "
                          "it.")
-    (x, y), (xv, yv) = load_data(data)
+    (x, y), (xv, yv) = load_data(data := _named(data))
+    y, yv = (_as_learned(model, data, labels) for labels in (y, yv))
     (x, y, loss), (xv, yv, _) = _as_trained(model, x, y), _as_trained(model, xv, yv)
     return clinic.examine(net, loss, Batches(x, y, 64), valid_dl=Batches(xv, yv, 64), lr=.01)
 

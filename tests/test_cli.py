@@ -10,7 +10,7 @@ import nbformat
 import psutil
 import pytest
 from conftest import PROJECT
-from mnist_course import cli
+from mnist_course import cli, processes
 from nbformat.v4 import new_code_cell, new_notebook
 
 posix = pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
@@ -88,6 +88,7 @@ def stops(error):
 
 @pytest.mark.parametrize("error,status,sentence", [
     (KeyboardInterrupt(), 130, "stopped, as you asked."),
+    (processes.Terminated(), 143, "stopped by SIGTERM."),
     (OSError(errno.ENOSPC, "No space left", "a.json"), 2, "a.json: No space left."),
     (PermissionError(errno.EACCES, "Permission denied", "a.json"), 2, "a.json: Permission denied."),
     (cli.DataError("There is no such thing."), 2, "There is no such thing."),
@@ -97,6 +98,18 @@ def test_every_command_ends_in_one_sentence(error, status, sentence, capsys, mon
     assert cli.ended("bench", stops(error)) == status
     said = capsys.readouterr().err
     assert said.startswith(f"bench: {sentence}") and len(said.splitlines()) == 1
+
+
+def test_sigterm_is_told_and_its_handler_put_back(capsys, monkeypatch):
+    monkeypatch.setattr("warnings.showwarning", None)
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.ended("bench", lambda: signal.raise_signal(signal.SIGTERM)) == 143
+    assert capsys.readouterr().err == "bench: stopped by SIGTERM.\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setenv("WORLD_SIZE", "2")               # torchrun ends its processes in its own way
+    seen = []
+    assert cli.ended("bench", lambda: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+    assert seen == [before]
 
 
 def test_a_commands_own_status_is_kept(monkeypatch):

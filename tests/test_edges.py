@@ -17,6 +17,7 @@ from mnist_course import (checks, cli, data, exercises, figures, formats, gradch
                           numpy_net, plots, python_net, speed, tasks)
 from mnist_course.data import Batches, hold_out, some_of
 from mnist_course.figures import counts_behind, summarise
+from mnist_course.fetch import whole
 from mnist_course.handwriting import as_grey
 from mnist_course.lab import ledger, published, results
 from mnist_course.lab.experiments import EXPERIMENTS
@@ -967,6 +968,15 @@ def test_no_file_is_written_over_another_of_the_same_command(tmp_path):
         with pytest.raises(ValueError, match="named twice"): tasks.submit(model, data, out)
     with pytest.raises(ValueError, match="named twice"): tasks.export(model, model)
     assert len(formats.read_csv(data)[0]) == 40 and models.load(model).name == "nearest_mean_l2"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_that_leads_in_a_circle_is_left_as_it_is(tmp_path):
+    one, two = tmp_path/"one", tmp_path/"two"
+    one.symlink_to(two), two.symlink_to(one)
+    with pytest.raises(checks.DataError, match="leads in a circle"):
+        with whole(one) as half: half.write_text("new")
+    assert one.is_symlink() and two.is_symlink() and len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has none")

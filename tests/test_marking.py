@@ -35,6 +35,16 @@ CLASS = {
                 {"02.1": "tampered"}),
     "replacer": (["from mnist_course import exercises\nexercises.exercise('02.1').answer = "
                   "lambda s, t: 0.", SUM], {"02.1": "tampered"}),
+    "loosener": (["import mnist_course.exercises as e\ne.exercise('02.1').rtol = 1e30", SUM],
+                 {"02.1": "tampered"}),
+    "own solution": (["from mnist_course import exercises\ndef mine(s, t): return 0.\n"
+                      "exercises.exercise('02.1').answer.__code__ = mine.__code__", SUM],
+                     {"02.1": "tampered"}),
+    "quiet patcher": (["import mnist_course.marking as m, mnist_course.exercises as e\n"
+                       "same = m._fingerprint()\nm._fingerprint = lambda: same\n"
+                       "e._agree = lambda *a: True", SUM], {"02.1": "tampered"}),
+    "reader of words": (["import sys\nassert len(sys.argv) == 1 and not sys.stdin.read()\n" + HAND],
+                        {"02.4": "right"}),
     "unclosed": ([LOSS.format(".mean()").removesuffix(")"), HAND],
                  {"02.1": "not attempted", "02.4": "right"}),
     "remainder": (["n = (7\n  % 4)\ns = '''\n! no magic'''\nassert n == 3 and 'no' in s\n" + HAND],
