@@ -10,7 +10,7 @@ DATA_TESTS := $(shell grep -lE 'get_data|load_split|load_data|source_of|patients
 SHIPPED := $(wildcard mnist_course/*.py mnist_course/lab/*) settings.ini setup.py pyproject.toml MANIFEST.in README.md
 
 .DEFAULT_GOAL := help
-.PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel lab work copies data run ledger bench mutants faults zoo exercises readme book epub slides weights test-book clean
+.PHONY: help course test test-notebooks test-tools test-suite test-data test-wheel wheels lab work copies data run ledger bench mutants faults zoo exercises readme book epub slides weights test-book clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
@@ -51,6 +51,9 @@ test-wheel: $(READY) _run/wheel.ok ## install the built package in fresh environ
 _run/wheel.ok: $(SHIPPED) tests/wheel.py
 	$(BIN)/python tests/wheel.py
 	@touch $@
+
+wheels: $(READY) ## the same with the oldest versions allowed and the newest, in PYTHONS (gigabytes)
+	$(BIN)/python tests/wheel.py oldest newest --python $(or $(PYTHONS),python3.11 python3.12 python3.13)
 
 # Far too long for every test run; stopped and called again, it goes on where it was.
 mutants: $(READY) ## plant small faults and see which no check notices (hours; ARGS="sgd --sample 20")

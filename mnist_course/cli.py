@@ -437,7 +437,8 @@ def ended(
 # %% ../nbs/api/cli.ipynb #s1gterm1
 @contextmanager
 def _terminable(): # SIGTERM ends as Ctrl-C does; among several processes it is the launcher's
-    mine = threading.current_thread() is threading.main_thread() and processes.started()[1] == 1
+    alone = os.environ.get("WORLD_SIZE") in (None, "", "1")
+    mine = alone and threading.current_thread() is threading.main_thread()
     def stop(*_):
         _hush()
         raise processes.Terminated

@@ -1,16 +1,20 @@
 """Build the wheel, install it into fresh environments and use it there.
 
-`python tests/wheel.py [capped] [newest]`; both if none is named. `capped` takes the versions of
-constraints.txt, `newest` whatever the index offers today.
+`python tests/wheel.py [capped] [newest] [oldest] [--python python3.12 ...]`; capped and newest, in
+the Python that runs this, if none is named. `capped` takes the versions of constraints.txt,
+`newest` whatever the index offers today, `oldest` the lowest that settings.ini allows and the index
+has as wheels for that Python; `uv` finds these, since pip cannot.
 """
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
-import venv
+from configparser import ConfigParser
 from pathlib import Path
 
 PROJECT = Path(__file__).parent.parent
+VERSIONS = "capped", "newest", "oldest"
 USE = """
 import importlib, pkgutil, warnings
 from importlib.metadata import version
@@ -30,7 +34,9 @@ for name in "nearest_mean_l2", "relu_learner", "numpy_relu":
     right = (make(name).fit(*load_split(path, "train")).predict(x) == y).float().mean()
     assert right > .9, (name, right)
 assert published.load()["e.parameters"].value == 109_386
-print("imported and used with", *(f"{p} {version(p)}," for p in ("fastai", "fastcore", "torch")))
+import platform
+print("imported and used with Python", platform.python_version() + ",",
+      ", ".join(f"{p} {version(p)}" for p in ("torch", "fastai", "fastcore", "numpy", "pandas")))
 """
 
 
@@ -38,22 +44,44 @@ def run(*command, **kwargs):
     subprocess.run([str(c) for c in command], check=True, **kwargs)
 
 
-def main(names):
+def install(python, name, wheel):
+    "The wheel and what it needs, in the versions of that name."
+    if name != "oldest":
+        limits = ["-c", PROJECT/"constraints.txt"] if name == "capped" else []
+        return run(python, "-m", "pip", "install", "--quiet", *limits, wheel)
+    run(python, "-m", "pip", "install", "--quiet", "uv")
+    said = ConfigParser()
+    said.read(PROJECT/"settings.ini", "utf-8")
+    run(python.with_name("uv"), "pip", "install", "--quiet", "--python", python, "--no-build",
+        "--resolution", "lowest-direct", wheel, *said["DEFAULT"]["requirements"].split())
+
+
+def main(names, pythons):
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         quiet = {"stdout": subprocess.DEVNULL}
         run(sys.executable, "-m", "build", "--wheel", "--outdir", tmp, PROJECT, **quiet)
         wheel, = tmp.glob("*.whl")
-        for name in names or ("capped", "newest"):
-            print(f"{wheel.name} in a fresh environment, {name} versions", flush=True)
-            venv.create(tmp/name, with_pip=True)
-            python = tmp/name/("Scripts" if os.name == "nt" else "bin")/"python"
-            limits = ["-c", PROJECT/"constraints.txt"] if name == "capped" else []
-            run(python, "-m", "pip", "install", "--quiet", *limits, wheel)
-            env = {**os.environ, "FASTAI_HOME": str(tmp/"home"), "PYTHONUTF8": "1"}
-            run(python, "-c", USE, cwd=tmp, env=env)
-            run(python.with_name("mnist_course"), "results", cwd=tmp, env=env, **quiet)
+        for base in pythons or [sys.executable]:
+            for name in names or VERSIONS[:2]:
+                with tempfile.TemporaryDirectory() as fresh: prove(wheel, base, name, Path(fresh))
+
+
+def prove(wheel, base, name, fresh):
+    "That the wheel can be installed, imported and used with this Python and these versions."
+    print(f"{wheel.name} in a fresh environment of {base}, {name} versions", flush=True)
+    run(base, "-m", "venv", fresh/"venv")
+    python = fresh/"venv"/("Scripts" if os.name == "nt" else "bin")/"python"
+    install(python, name, wheel)
+    env = {**os.environ, "FASTAI_HOME": str(fresh/"home"), "PYTHONUTF8": "1"}
+    run(python, "-c", USE, cwd=fresh, env=env)
+    run(python.with_name("mnist_course"), "results", cwd=fresh, env=env, stdout=subprocess.DEVNULL)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    words = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    words.add_argument("names", nargs="*", help="of " + ", ".join(VERSIONS))
+    words.add_argument("--python", nargs="+", default=[], metavar="PYTHON")
+    said = words.parse_args()
+    if strange := set(said.names) - set(VERSIONS): words.error(f"There are no {strange} versions.")
+    main(said.names, said.python)
