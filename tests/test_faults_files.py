@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
-from mnist_course import cli, fetch
+from mnist_course import cli, clone, fetch
 from mnist_course.fetch import DataError
 from mnist_course.lab import ledger
 
@@ -174,7 +174,7 @@ def test_a_damaged_notebook_is_told(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("text", ["rubbish", "[DEFAULT]\nlib_name = %(x)s\n", "\xff"])
 def test_settings_of_another_kind_are_passed_over(tmp_path, monkeypatch, text):
     (tmp_path/"settings.ini").write_text(text, encoding="latin-1")
-    assert cli.project_settings(tmp_path) == {}
+    assert clone.project_settings(tmp_path) == {}
 
 
 def test_a_ledger_is_sealed_wholly_or_not_at_all(tmp_path):
