@@ -61,11 +61,26 @@ def run_notebook(
 
 # %% ../nbs/api/cli.ipynb #c964c3a6
 def _client(book, nb, bar):
+    import asyncio
+
     from nbclient import NotebookClient
+    class Client(NotebookClient): # stopped while its kernel is starting, it ends at once
+        async def async_start_new_kernel_client(self):
+            self.shutdown_kernel, manager = "immediate", self.km
+            start = asyncio.ensure_future(super().async_start_new_kernel_client())
+            while not start.done():
+                await asyncio.wait({start}, timeout=.1)
+                if stopped := getattr(self, "_async_cleanup_kernel_future", None): # by Ctrl-C
+                    start.cancel()
+                    await asyncio.wait({start, stopped})
+                    if manager.has_kernel: await manager.shutdown_kernel(now=True)
+                    raise asyncio.CancelledError
+            self.shutdown_kernel = "graceful"
+            return await start
     def count(cell, **_): bar.update(cell.cell_type == "code")
-    return NotebookClient(book, timeout=1800, on_cell_executed=count,
-                          resources={"metadata": {"path": str(nb.parent)}},
-                          extra_arguments=["--IPKernelApp.log_level=50"]) # says nothing itself
+    return Client(book, timeout=1800, on_cell_executed=count,
+                  resources={"metadata": {"path": str(nb.parent)}},
+                  extra_arguments=["--IPKernelApp.log_level=50"]) # says nothing itself
 
 # %% ../nbs/api/cli.ipynb #cl100002
 def _execute(book, nb):
