@@ -3,7 +3,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mnist_course.cli import LESSONS, lessons
+from mnist_course.clone import LESSONS, lessons
 from mnist_course.lab.ledger import lesson_seconds
 
 from .timing import Comparison, Target, Way, do_nothing

@@ -122,6 +122,7 @@ def _signed(t, what): # PyTorch can keep large numbers without a sign, and not c
     if (t.long() < 0).any(): raise ValueError(f"{what} are larger than int64 can hold.")
     return t.long()
 
+# %% ../nbs/api/checks.ipynb #chk0be02
 def _be(what): return "are" if what.endswith("s") else "is"
 
 def _dtype(t): return str(t.dtype).removeprefix("torch.")

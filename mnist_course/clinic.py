@@ -6,7 +6,7 @@
 __all__ = ['CHECKS', 'load_subset', 'endless', 'Finding', 'DoesNotApply', 'check_order', 'check_overlap', 'check_scale_in_use',
            'check_scale_in_validation', 'check_pairing', 'check_squashing', 'check_extremes', 'check_nonlinearity',
            'AsModule', 'check_reach', 'check_symmetry', 'check_alive', 'check_update', 'check_zeroing',
-           'check_learning_rate', 'check_gradients', 'check_claimed_gradients', 'check_alone', 'check_start',
+           'check_learning_rate', 'check_backward', 'check_claimed_gradients', 'check_alone', 'check_start',
            'check_overfit', 'check_labels', 'check_orientation', 'check_reshuffling', 'Report', 'examine']
 
 # %% ../nbs/11_bug_clinic.ipynb #41e83af4
@@ -747,22 +747,22 @@ def _gradient_finding(report):
     seen = example if wrong else f"the worst off by {report.worst.error:.1e}"
     if not wrong and not any(e.verdict in ("right", "kink") for e in report.entries):
         raise DoesNotApply("every gradient is lost in the rounding of the loss")
-    return Finding("gradients", not wrong, f"{len(report.entries)} gradients measured, {seen}",
+    return Finding("backward", not wrong, f"{len(report.entries)} gradients measured, {seen}",
                    " ".join(hints) or "derive again, last wrong layer first: each derivative once, "
                    "of what went in")
 
 # %% ../nbs/11_bug_clinic.ipynb #34c37a70
 @torch.no_grad()
-def _measure_some(report, loss, name, value, claim, n):
-    "Check the largest claim and some at random, in the manner of `gradcheck`."
+def _measure_some(report, loss, name, value, grad, n):
+    "Check the largest gradient and some at random, in the manner of `gradcheck`."
     g = torch.Generator().manual_seed(0)
-    some = torch.randint(claim.numel(), (n - 1,), generator=g).tolist()
-    for place in sorted({claim.abs().argmax().item(), *some}):
-        index = tuple(int(i) for i in np.unravel_index(place, claim.shape))
+    some = torch.randint(grad.numel(), (n - 1,), generator=g).tolist()
+    for place in sorted({grad.abs().argmax().item(), *some}):
+        index = tuple(int(i) for i in np.unravel_index(place, grad.shape))
         report.entries.append(
-            gradcheck.check_entry(loss, name, value, index, claim[index].item()))
+            gradcheck.check_entry(loss, name, value, index, grad[index].item()))
     mine = [e for e in report.entries if e.name == name]
-    report.hints[name] = gradcheck.diagnose(mine, claim)
+    report.hints[name] = gradcheck.diagnose(mine, grad)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000067
 def _is_steady(loss):
@@ -775,16 +775,16 @@ def _measure_gradients(model, loss_func, x, y, n_entries):
     "The report of a gradient check on at most 16 parameters, evenly spread."
     def loss(): return loss_func(model(x), y).detach()
     if not _is_steady(loss): raise DoesNotApply("model and loss give no steady float64 number")
-    claims = {name: grad for name, grad in _gradients(model, loss_func, x, y).items()
+    grads = {name: grad for name, grad in _gradients(model, loss_func, x, y).items()
               if grad is not None}
-    if not claims: raise DoesNotApply("no gradient reaches a parameter")
-    params, names = dict(model.named_parameters()), list(claims)[::-(-len(claims)//16)]
+    if not grads: raise DoesNotApply("no gradient reaches a parameter")
+    params, names = dict(model.named_parameters()), list(grads)[::-(-len(grads)//16)]
     report = gradcheck.GradientReport([], {k: tuple(params[k].shape) for k in names})
-    for k in names: _measure_some(report, loss, k, params[k].data, claims[k], n_entries)
+    for k in names: _measure_some(report, loss, k, params[k].data, grads[k], n_entries)
     return report
 
 # %% ../nbs/11_bug_clinic.ipynb #c3cf56d4
-def check_gradients(
+def check_backward(
     model:nn.Module,    # inputs (bs, …) -> scores (bs, n_out)
     loss_func:Callable, # (scores, targets) -> one number
     xb:Tensor,          # inputs, a float type, (bs, …); the first four are used
@@ -798,12 +798,12 @@ def check_gradients(
         return _gradient_finding(_measure_gradients(model, loss_func, x, y, n_entries))
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000071
-def _wrong_shape(params, claims):
+def _wrong_shape(params, grads):
     "A finding if a claimed gradient has another shape than its parameter, else None."
     for name, value in params.items():
-        shape, claimed = gradcheck.shape_of(value), gradcheck.shape_of(claims.get(name, value))
+        shape, claimed = gradcheck.shape_of(value), gradcheck.shape_of(grads.get(name, value))
         if shape != claimed:
-            return Finding("gradients", False, f"{name} is {shape} and its gradient {claimed}",
+            return Finding("backward", False, f"{name} is {shape} and its gradient {claimed}",
                            "a gradient has its parameter's shape; a bias sums over the images, "
                            "axis 0")
     return None
@@ -812,13 +812,13 @@ def _wrong_shape(params, claims):
 def check_claimed_gradients(
     loss:Callable,    # () -> the loss, computed from the parameters as they are now
     params:Mapping,   # name -> nested lists, NumPy array or tensor; float64
-    claims:Mapping,   # name -> claimed gradient
+    grads:Mapping,    # name -> claimed gradient
     n_entries:int=20, # how many numbers of each parameter to check
 )->Finding:
     "Are the gradients that you work out the measured ones?"
-    wrong = _wrong_shape(params, claims)
+    wrong = _wrong_shape(params, grads)
     if wrong: return wrong
-    report = gradcheck.check_gradients(loss, params, claims, n_entries=n_entries)
+    report = gradcheck.check_gradients(loss, params, grads, n_entries=n_entries)
     return _gradient_finding(report)
 
 # %% ../nbs/11_bug_clinic.ipynb #cl000100
@@ -986,6 +986,7 @@ def _headline(report):
     took = f"; {sum(report.seconds.values()):.1f} s" if report.seconds else ""
     return found + (f"; {left} not made" if left else "") + took
 
+# %% ../nbs/11_bug_clinic.ipynb #7687f624
 @patch
 def __repr__(self:Report):
     found = [str(f) for f in sorted(self.findings, key=lambda f: f.ok)]
@@ -1005,7 +1006,7 @@ def _repr_markdown_(self:Report):
 # %% ../nbs/11_bug_clinic.ipynb #cl000082
 CHECKS = (check_order, check_reshuffling, check_labels, check_overlap, check_orientation,
           check_scale_in_validation, check_scale_in_use, check_pairing, check_start,
-          check_squashing, check_extremes, check_reach, check_symmetry, check_gradients,
+          check_squashing, check_extremes, check_reach, check_symmetry, check_backward,
           check_overfit, check_nonlinearity, check_alive, check_update, check_zeroing,
           check_learning_rate, check_alone)
 
@@ -1066,12 +1067,27 @@ def _must_be_model(model, loss_func):
 
 def _shape_or_type(it): return tuple(it.shape) if isinstance(it, Tensor) else type(it).__name__
 
+# %% ../nbs/11_bug_clinic.ipynb #22d58354
+def _fit_scores(scores, x, y):
+    "A `ValueError` if the model does not give one row of scores for each target."
+    if isinstance(scores, Tensor) and scores.shape[:1] == y.shape[:1]: return
+    raise ValueError(f"For {len(x)} inputs and {len(y)} targets the model gives "
+                     f"{_shape_or_type(scores)}: it should give one row of scores for each.")
+
+# %% ../nbs/11_bug_clinic.ipynb #f5caa861
 def _fit_labels(scores, y):
     "A `ValueError` if labels that pick a column of the scores pick one that is not there."
     if y.ndim != 1 or y.is_floating_point() or scores.ndim != 2 or scores.shape[1] < 2: return
     if not 0 <= y.min() <= y.max() < scores.shape[1]:
         raise ValueError(f"Labels run from {y.min()} to {y.max()}, but the model gives "
                          f"{scores.shape[1]} scores: check the labels, or the last layer.")
+
+# %% ../nbs/11_bug_clinic.ipynb #9850077e
+def _fit_loss(loss):
+    "A `ValueError` if the loss of a batch is not one number."
+    if isinstance(loss, Tensor) and loss.numel() == 1: return
+    raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
+                     "one number, such as the mean over the images, as a tensor.")
 
 # %% ../nbs/11_bug_clinic.ipynb #950714fe
 def _fit_to_examine(model, loss_func, x, y):
@@ -1080,15 +1096,9 @@ def _fit_to_examine(model, loss_func, x, y):
         raise ValueError("The inputs hold values that are no numbers: look where they come from.")
     with preserve(model), torch.no_grad():
         x, y, scores = x[:64], y[:64], model(x[:64])
-        if not isinstance(scores, Tensor) or scores.shape[:1] != y.shape[:1]:
-            got = _shape_or_type(scores)
-            raise ValueError(f"For {len(x)} inputs and {len(y)} targets the model gives {got}: it "
-                             "should give one row of scores for each.")
+        _fit_scores(scores, x, y)
         _fit_labels(scores, y)
-        loss = loss_func(scores, y)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise ValueError(f"The loss of a batch is {_shape_or_type(loss)}: give a loss that returns "
-                         "one number, such as the mean over the images, as a tensor.")
+        _fit_loss(loss_func(scores, y))
 
 # %% ../nbs/11_bug_clinic.ipynb #ex000001
 def _make_all(checks, given):

@@ -258,6 +258,7 @@ def _check_rounds(maps, sides): # of both as many as there are rounds
                          "such as (8, 16) and (5, 5).")
     return [checks.count(n, "maps") for n in maps], [checks.count(n, "sides") for n in sides]
 
+# %% ../nbs/09_convolution.ipynb #e9ac34b4
 def _round(k, c_in, c_out, side, rng, dtype): # its four layers, by name
     kernels = he_kernels(side, c_in, c_out, rng, dtype)
     return {f"conv{k}": Conv(kernels, padding=side//2), f"pool{k}": MaxPool(2),
@@ -381,6 +382,17 @@ def as_maps(
     images = checks.image_array(images)
     return as_rows(images, dtype).reshape(*images.shape, 1)
 
+# %% ../nbs/09_convolution.ipynb #922619ea
+def _check_maps(net, x, labels=...):
+    "Arrays that fit the network, or a `ValueError` that says what does not fit."
+    n = net.size
+    x = checks.array(x, "The images", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
+    if x.shape[1:] != (n, n, 1):
+        raise ValueError(f"The images have the shape {x.shape}: give (n, {n}, {n}, 1).")
+    if not np.isfinite(x).all():
+        raise ValueError("The images hold NaN or infinite numbers: remove them.")
+    return x, None if labels is ... else checks.label_array(labels, len(x), net.n_out)
+
 # %% ../nbs/09_convolution.ipynb #43d1ff60
 def _moved(x, most, rng): # a batch of images, all rolled by the same few pixels
     return np.roll(x, rng.integers(-most, most + 1, 2), (1, 2)) if most else x
@@ -435,17 +447,7 @@ def evaluate(self:CNN,
     labels = checks.label_array(labels, x, self.n_out)
     return float((self.predict(x) == labels).mean())
 
-# %% ../nbs/09_convolution.ipynb #922619ea
-def _check_maps(net, x, labels=...):
-    "Arrays that fit the network, or a `ValueError` that says what does not fit."
-    n = net.size
-    x = checks.array(x, "The images", f"(n, {n}, {n}, 1)").astype(net.dtype, copy=False)
-    if x.shape[1:] != (n, n, 1):
-        raise ValueError(f"The images have the shape {x.shape}: give (n, {n}, {n}, 1).")
-    if not np.isfinite(x).all():
-        raise ValueError("The images hold NaN or infinite numbers: remove them.")
-    return x, None if labels is ... else checks.label_array(labels, len(x), net.n_out)
-
+# %% ../nbs/09_convolution.ipynb #7bddbe74
 def _sound(net, x, labels, valid, n_epochs, lr, bs, shift): # what `fit` takes, or a `ValueError`
     valid = valid and _check_maps(net, *checks.two(valid, "images and labels"))
     checks.count(shift, "shift", 0, net.size)

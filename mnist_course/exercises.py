@@ -453,8 +453,7 @@ def _load(lesson): # the exercises of a lesson, in order
 
 def _place(key): return tuple(int(n) for n in key.split("."))
 
-def __getattr__(name): # made when asked for: EXERCISES and `swap` load every lesson
-    if name == "swap": return importlib.import_module("mnist_course.swap").swap
+def __getattr__(name): # made when asked for: EXERCISES loads every lesson
     if name == "EXERCISES": return [key for lesson in _LESSONS for key in _load(lesson)]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -21,6 +21,22 @@ from .fetch import check_png, whole
 # %% ../nbs/api/formats.ipynb #f42eab93
 class FormatError(ValueError): "A file is not what it should be; the message says where and how."
 
+# %% ../nbs/api/formats.ipynb #cf7by002
+def _by_number(text): return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", text)]
+
+def _in_order(file, names): # of columns called pixel0 and so on, or 1x1, 1x2 and so on
+    names = [name for name in names if name != "label"]
+    pixels = [re.fullmatch(r"pixel(\d+)", name) for name in names]
+    if any(pixels) and not all(pixels):
+        raise FormatError(f"{file}, line 1: column {names[pixels.index(None)]} stands among the "
+                          "pixels: remove it.")
+    if not all(re.search(r"\d", name) for name in names): return # nobody can tell
+    for before, after in zip(names, names[1:], strict=False):
+        one, other = _by_number(before), _by_number(after)
+        if other <= one or (all(pixels) and other[1] != one[1] + 1):
+            raise FormatError(f"{file}, line 1: {after} comes after {before}: put the columns in "
+                              "the order pixel0, pixel1, …")
+
 # %% ../nbs/api/formats.ipynb #460cc729
 def read_csv(
     file:Path, # a header, then a line for each image
@@ -75,21 +91,6 @@ def _table(file, header):
         raise FormatError(f"{file}: the lines have {table.shape[1]} values and the header "
                           f"{len(header)} columns.")
     return table
-
-def _by_number(text): return [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", text)]
-
-def _in_order(file, names): # of columns called pixel0 and so on, or 1x1, 1x2 and so on
-    names = [name for name in names if name != "label"]
-    pixels = [re.fullmatch(r"pixel(\d+)", name) for name in names]
-    if any(pixels) and not all(pixels):
-        raise FormatError(f"{file}, line 1: column {names[pixels.index(None)]} stands among the "
-                          "pixels: remove it.")
-    if not all(re.search(r"\d", name) for name in names): return # nobody can tell
-    for before, after in zip(names, names[1:], strict=False):
-        one, other = _by_number(before), _by_number(after)
-        if other <= one or (all(pixels) and other[1] != one[1] + 1):
-            raise FormatError(f"{file}, line 1: {after} comes after {before}: put the columns in "
-                              "the order pixel0, pixel1, …")
 
 # %% ../nbs/api/formats.ipynb #e6291184
 def _in_line(file, header, e): # NumPy's error with the line and column that a person would look for

@@ -144,15 +144,15 @@ def check_entry(
 
 # %% ../nbs/api/gradcheck.ipynb #221ba447
 def sample_indices(
-    claim,   # the claimed gradient
+    grad,    # the claimed gradient
     n:int,   # how many numbers to check
     rng:Random,
 )->list[tuple]: # every index if there are no more than n
     "Where to look: half of the places at random, half where the claim is not zero."
     n = count(n, "n")
-    every = list(product(*map(range, shape_of(claim))))
+    every = list(product(*map(range, shape_of(grad))))
     if len(every) <= n: return every
-    busy = [i for i in every if _get(claim, i)]
+    busy = [i for i in every if _get(grad, i)]
     chosen = set(rng.sample(busy, min(n//2, len(busy))))
     rest = [i for i in every if i not in chosen]
     return sorted(chosen | set(rng.sample(rest, n - len(chosen))))
@@ -166,11 +166,11 @@ def _common_factor(entries):
     return middle if same and len(ratios) > 1 else None
 
 # %% ../nbs/api/gradcheck.ipynb #58b8c522
-def _is_transposed(wrong, claim):
+def _is_transposed(wrong, grad):
     "Is each wrong claim right in the mirrored place?"
     def mirrored_right(e):
-        return abs(_get(claim, e.index[::-1]) - e.measured) < 1e-4*abs(e.measured) + 1e-8
-    shape = shape_of(claim)
+        return abs(_get(grad, e.index[::-1]) - e.measured) < 1e-4*abs(e.measured) + 1e-8
+    shape = shape_of(grad)
     square = len(shape) == 2 and shape[0] == shape[1]
     return square and all(map(mirrored_right, wrong))
 
@@ -183,7 +183,7 @@ def _factor_hint(factor):
 # %% ../nbs/api/gradcheck.ipynb #1d563fad
 def diagnose(
     entries:list[Entry], # all that was checked of one parameter
-    claim,               # its whole claimed gradient: nested lists, an array or a tensor
+    grad,                # its whole claimed gradient: nested lists, an array or a tensor
 )->str:                  # one sentence, or nothing if no pattern is seen
     "What the wrong entries have in common."
     wrong = [e for e in entries if e.verdict == "wrong"]
@@ -193,7 +193,7 @@ def diagnose(
         return "the loss does not change with this parameter: does it use these very numbers?"
     if not any(e.claimed for e in entries): return "every claim is zero: was it ever computed?"
     if factor := _common_factor(moving): return _factor_hint(factor)
-    mirrored = _is_transposed(wrong, claim)
+    mirrored = _is_transposed(wrong, grad)
     return "every claim is right in the mirrored place: it is transposed." if mirrored else ""
 
 # %% ../nbs/api/gradcheck.ipynb #a3301e50
@@ -252,9 +252,9 @@ class GradientReport:
                          for line in _lines(n, s, mine, self.hints.get(n)))
 
 # %% ../nbs/api/gradcheck.ipynb #336af552
-def _check_shape(name, value, claim):
+def _check_shape(name, value, grad):
     "A `ValueError` if the shapes of a parameter and its claim do not allow a comparison."
-    shape, claimed = shape_of(value), shape_of(claim)
+    shape, claimed = shape_of(value), shape_of(grad)
     if shape != claimed:
         hint = " It looks transposed." if shape == claimed[::-1] else ""
         raise ValueError(f"{name} has the shape {shape} and its claimed gradient {claimed}: "
@@ -270,13 +270,13 @@ def _check_dtype(name, value):
                          "digits of the loss.")
 
 # %% ../nbs/api/gradcheck.ipynb #d958e1f2
-def _check_names(loss, params, claims):
-    if not callable(loss) or not isinstance(params, Mapping) or not isinstance(claims, Mapping):
+def _check_names(loss, params, grads):
+    if not callable(loss) or not isinstance(params, Mapping) or not isinstance(grads, Mapping):
         raise TypeError("A check takes a function, then two dicts: give the loss without calling "
-                        "it, and parameters and claims by name.")
-    if set(params) != set(claims):
-        raise ValueError(f"Parameters are {sorted(params)} and claims {sorted(claims)}: "
-                         "give one claim for each parameter, under the same name.")
+                        "it, and parameters and gradients by name.")
+    if set(params) != set(grads):
+        raise ValueError(f"Parameters are {sorted(params)} and gradients {sorted(grads)}: "
+                         "give one gradient for each parameter, under the same name.")
     if not params: raise ValueError("There is nothing to check: give at least one parameter.")
 
 # %% ../nbs/api/gradcheck.ipynb #f5ea4a61
@@ -295,23 +295,23 @@ def _untracked(value): return value.detach() if hasattr(value, "detach") else va
 def check_gradients(
     loss:Callable,     # () -> the loss, computed from the parameters as they are now
     params:Mapping,    # name -> nested lists, NumPy array or tensor; float64, changed in place
-    claims:Mapping,    # name -> claimed gradient, of the parameter's shape
+    grads:Mapping,     # name -> claimed gradient, of the parameter's shape
     rtol:float=1e-5,   # relative error that is still right
     n_entries:int=100, # how many numbers of each parameter to check; all if it has no more
     seed:int=0,        # decides which
 )->GradientReport:     # `ok`, `worst`, `entries`; prints as a table
     "Compare claimed gradients with measured ones; a `ValueError` if they cannot be compared."
     n_entries, rtol = count(n_entries, "n_entries"), share(rtol, "rtol")
-    _check_names(loss, params, claims)
+    _check_names(loss, params, grads)
     for name, value in params.items():
-        _check_shape(name, value, claims[name])
+        _check_shape(name, value, grads[name])
         _check_dtype(name, value)
     _check_loss(loss)
     report, rng = GradientReport([], {k: shape_of(v) for k, v in params.items()}), Random(seed)
     for name in params:
-        value, claim = map(_untracked, (params[name], claims[name]))
-        mine = [check_entry(loss, name, value, i, _get(claim, i), rtol)
-                for i in sample_indices(claim, n_entries, rng)]
+        value, grad = map(_untracked, (params[name], grads[name]))
+        mine = [check_entry(loss, name, value, i, _get(grad, i), rtol)
+                for i in sample_indices(grad, n_entries, rng)]
         report.entries += mine
-        report.hints[name] = diagnose(mine, claim)
+        report.hints[name] = diagnose(mine, grad)
     return report

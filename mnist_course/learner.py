@@ -9,6 +9,7 @@ __all__ = ['EVENTS', 'Learner', 'mean_over_images', 'StopFit', 'make_dls', 'Prog
 import time
 from collections.abc import Callable, Iterable
 
+# %% ../nbs/04_learner.ipynb #6fa76022
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -164,12 +165,17 @@ class Progress:
         cells = [f"{value:>{max(10, len(name))}}" for name, value in row.items()] # under its name
         print("  ".join(cells), flush=True)
 
+# %% ../nbs/04_learner.ipynb #16d6bcca
+def _param_groups(opt): # dictionaries with an entry "lr"; ours has one, its attributes
+    if hasattr(opt, "param_groups"): return opt.param_groups
+    checks.has(opt, "LinearDecay's opt", "lr")
+    return [vars(opt)]
+
 # %% ../nbs/04_learner.ipynb #1389930b
 class LinearDecay:
     "A callback: the learning rate falls from step to step along a straight line to zero."
     def before_fit(self, learn):
-        if not hasattr(learn.opt, "param_groups"): checks.has(learn.opt, "LinearDecay's opt", "lr")
-        self.groups = getattr(learn.opt, "param_groups", [vars(learn.opt)]) # where "lr" is kept
+        self.groups = _param_groups(learn.opt)
         self.starts = [group["lr"] for group in self.groups]
         self.rates, self.n = [], learn.n_epochs*len(learn.train_dl)
 

@@ -159,6 +159,7 @@ def _wait(child, read, seconds):
     if ended == "crashed" and ("MemoryError" in text or "allocate memory" in text): ended = "memory"
     return said(), ended
 
+# %% ../nbs/api/marking.ipynb #926hear2
 _HEARD = 1 << 10 # pieces of at most 64 KB: a workbook may print without end
 
 def _listen(pipe): # a function: what came out by the end, which a daemon left behind may delay

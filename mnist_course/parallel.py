@@ -10,9 +10,11 @@ __all__ = ['mean_gradient', 'ring_step', 'ring_all_reduce', 'torchrun', 'launch'
 # %% ../nbs/14_many_machines.ipynb #fbb5def3
 import os, pickle, re, subprocess, sys, tempfile, warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+# %% ../nbs/14_many_machines.ipynb #da0af468
 import cloudpickle
 import torch
 import torch.distributed as dist
@@ -76,17 +78,20 @@ def torchrun(
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone",
                "--local-addr=127.0.0.1", f"--nproc-per-node={checks.count(n, 'n')}",
                f"--max-restarts={checks.count(restarts, 'restarts', 0)}", *map(str, program)]
-    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform, "")
-    env = {**os.environ, **({"GLOO_SOCKET_IFNAME": loopback} if loopback else {}),
-           "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-           "PYTHONUNBUFFERED": ""} # what a process prints comes in one piece, at its end
-    with subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE,
+    with subprocess.Popen(command, env=_environment(), text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as child:
         out, err = _until(child, seconds, n)
     if child.returncode:
         said = re.findall(r"\w+(?:Error|Exception): .+|exitcode .*", err) or ["look above"]
         raise RuntimeError(f"One of {n} processes failed, and torchrun ended all: {said[0]}")
     return out
+
+# %% ../nbs/14_many_machines.ipynb #d0ca2732
+def _environment(): # for the processes: this one's, a thread for each, and where to talk
+    loopback = {"linux": "lo", "darwin": "lo0"}.get(sys.platform, "")
+    return {**os.environ, **({"GLOO_SOCKET_IFNAME": loopback} if loopback else {}),
+            "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+            "PYTHONUNBUFFERED": ""} # what a process prints comes in one piece, at its end
 
 # %% ../nbs/14_many_machines.ipynb #89f26c58
 def _until(child, seconds, n): # what torchrun printed; ended with all its processes if it is late
@@ -98,6 +103,43 @@ def _until(child, seconds, n): # what torchrun printed; ended with all its proce
         if not isinstance(e, subprocess.TimeoutExpired): raise
         raise RuntimeError(f"{n} processes were not done after {seconds:g} seconds and were "
                            "ended: give more, or look for one that waits for the others.") from None
+
+# %% ../nbs/14_many_machines.ipynb #504dac43
+def _enter(): # where each process begins
+    job, rank, n = Path(sys.argv[1]), os.environ["RANK"], os.environ["WORLD_SIZE"]
+    work, args, patience = pickle.loads((job/"work").read_bytes())
+    try: result = _together(work, args, patience)
+    except Exception as e:
+        life = os.environ["TORCHELASTIC_RESTART_COUNT"]
+        (job/f"failed_{life}_{rank}").write_text(_sentence(e, rank, n, patience), "utf-8")
+        raise
+    (job/f"result_{rank}").write_bytes(cloudpickle.dumps(result))
+
+# %% ../nbs/14_many_machines.ipynb #9d198a7a
+def _together(work, args, patience):
+    _meet(timedelta(seconds=patience))
+    result = work(*args)
+    dist.barrier() # nobody leaves while another still listens
+    dist.destroy_process_group()
+    return result
+
+# %% ../nbs/14_many_machines.ipynb #b632600f
+def _meet(timeout): # in a store of this life's own, so that no address is read of those who died
+    env = os.environ
+    store = dist.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), timeout=timeout)
+    store = dist.PrefixStore("life_" + env["TORCHELASTIC_RESTART_COUNT"], store)
+    dist.init_process_group("gloo", store=store, rank=int(env["RANK"]),
+                            world_size=int(env["WORLD_SIZE"]), timeout=timeout)
+
+# %% ../nbs/14_many_machines.ipynb #f13627d1
+def _sentence(e, rank, n, patience):
+    who, said = f"Process {rank} of {n}", str(e)
+    if "timed out" in said.lower():
+        return (f"{who} waited {patience:g} seconds for the others in vain: every process must "
+                "come to the same exchanges in the same order.")
+    if "closed by peer" in said.lower() or "reset by peer" in said.lower():
+        return f"{who} lost the connection to another, which ended early."
+    return f"{who} failed: {type(e).__name__}: {said}"
 
 # %% ../nbs/14_many_machines.ipynb #05ed2a0b
 def launch(
@@ -121,41 +163,10 @@ def launch(
         except FileNotFoundError as e:
             raise RuntimeError(f"A process ended without a result: {e.filename[-8:]}.") from None
 
-# %% ../nbs/14_many_machines.ipynb #504dac43
-def _enter(): # where each process begins
-    job, rank, n = Path(sys.argv[1]), os.environ["RANK"], os.environ["WORLD_SIZE"]
-    work, args, patience = pickle.loads((job/"work").read_bytes())
-    try:
-        _meet(timedelta(seconds=patience))
-        result = work(*args)
-        dist.barrier() # nobody leaves while another still listens
-        dist.destroy_process_group()
-    except Exception as e:
-        life = os.environ["TORCHELASTIC_RESTART_COUNT"]
-        (job/f"failed_{life}_{rank}").write_text(_sentence(e, rank, n, patience), "utf-8")
-        raise
-    (job/f"result_{rank}").write_bytes(cloudpickle.dumps(result))
-
-def _meet(timeout): # in a store of this life's own, so that no address is read of those who died
-    env = os.environ
-    store = dist.TCPStore(env["MASTER_ADDR"], int(env["MASTER_PORT"]), timeout=timeout)
-    store = dist.PrefixStore("life_" + env["TORCHELASTIC_RESTART_COUNT"], store)
-    dist.init_process_group("gloo", store=store, rank=int(env["RANK"]),
-                            world_size=int(env["WORLD_SIZE"]), timeout=timeout)
-
+# %% ../nbs/14_many_machines.ipynb #4c4bd07a
 def _first_said(job): # by whoever failed first in the last life; the others only lost a partner
     said = [(-int(f.name.split("_")[1]), f.stat().st_mtime_ns, f) for f in job.glob("failed_*")]
     return min(said)[2].read_text("utf-8") if said else ""
-
-# %% ../nbs/14_many_machines.ipynb #f13627d1
-def _sentence(e, rank, n, patience):
-    who, said = f"Process {rank} of {n}", str(e)
-    if "timed out" in said.lower():
-        return (f"{who} waited {patience:g} seconds for the others in vain: every process must "
-                "come to the same exchanges in the same order.")
-    if "closed by peer" in said.lower() or "reset by peer" in said.lower():
-        return f"{who} lost the connection to another, which ended early."
-    return f"{who} failed: {type(e).__name__}: {said}"
 
 # %% ../nbs/14_many_machines.ipynb #4d529162
 def rank_and_size()->tuple[int, int]: # this process's number, how many there are
@@ -163,6 +174,7 @@ def rank_and_size()->tuple[int, int]: # this process's number, how many there ar
     if not dist.is_initialized(): return 0, 1
     return dist.get_rank(), dist.get_world_size()
 
+# %% ../nbs/14_many_machines.ipynb #2f0c8bed
 def average_gradients(
     model:nn.Module, # with gradients of this process's shard; changed in place
     n_images:int,    # how many images the shard had
@@ -233,6 +245,19 @@ def count_right(
     if n > 1: dist.all_reduce(counts)
     return tuple(counts.tolist())
 
+# %% ../nbs/14_many_machines.ipynb #1b52956f
+def _contents(model, opt): # of a checkpoint; the step is in its name
+    from torch.distributed.checkpoint.state_dict import get_state_dict
+    weights, state = get_state_dict(model, opt)
+    return {"model": weights, "optimiser": state}
+
+# %% ../nbs/14_many_machines.ipynb #ab386185
+@contextmanager
+def _maybe_alone(): # it warns when there is one process only, and that may be meant
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        yield
+
 # %% ../nbs/14_many_machines.ipynb #a94465b7
 def save_checkpoint(
     folder:Path, # each checkpoint becomes a folder in it, called by its step
@@ -242,12 +267,8 @@ def save_checkpoint(
 )->None:
     "Keep weights, optimiser and step; called by every process at the same step."
     import torch.distributed.checkpoint as dcp
-    from torch.distributed.checkpoint.state_dict import get_state_dict
-    weights, state = get_state_dict(model, opt)
     name = f"step_{checks.count(step, 'step', 0):08}"
-    with warnings.catch_warnings(): # it warns that there is one process, and that is meant
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        dcp.save({"model": weights, "optimiser": state}, checkpoint_id=Path(folder)/name)
+    with _maybe_alone(): dcp.save(_contents(model, opt), checkpoint_id=Path(folder)/name)
 
 # %% ../nbs/14_many_machines.ipynb #9be2bda6
 def load_checkpoint(
@@ -257,14 +278,11 @@ def load_checkpoint(
 )->int:              # how many steps are done: 0 where nothing is kept
     "Go back to the last checkpoint that is complete."
     import torch.distributed.checkpoint as dcp
-    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict import set_state_dict
     whole = sorted(file.parent for file in Path(folder).glob("step_*/.metadata"))
     if not whole: return 0
-    weights, state = get_state_dict(model, opt)
-    kept = {"model": weights, "optimiser": state}
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "torch.distributed is disabled")
-        dcp.load(kept, checkpoint_id=whole[-1])
+    kept = _contents(model, opt) # `load` puts what was kept in the place of what is there
+    with _maybe_alone(): dcp.load(kept, checkpoint_id=whole[-1])
     set_state_dict(model, opt, model_state_dict=kept["model"], optim_state_dict=kept["optimiser"])
     return int(whole[-1].name.removeprefix("step_"))
 
@@ -309,6 +327,13 @@ def ring_seconds(
     bandwidth = checks.number(bandwidth, "bandwidth", 1e-6, 1e18)
     return 2*(n - 1)*(latency + checks.number(n_bytes, "n_bytes", 0, 1e18)/n/bandwidth)
 
+# %% ../nbs/14_many_machines.ipynb #b363a0c0
+def _arithmetic_seconds(n_params, uses, flops): # of one process, from one exchange to the next
+    n_params = checks.number(n_params, "n_params", 1, 1e18)
+    uses, flops = checks.number(uses, "uses", 1e-9, 1e18), checks.number(flops, "flops", 1, 1e24)
+    return 6*n_params*uses/flops
+
+# %% ../nbs/14_many_machines.ipynb #6f25e73c
 def efficiency(
     n_params:float,  # weights of the model, exchanged as float32
     uses:float,      # how often each is used between two exchanges, in one process
@@ -318,6 +343,5 @@ def efficiency(
     latency:float,   # seconds for the smallest message
 )->float:            # between 0 and 1
     "Which share of the time goes into arithmetic, if messages do not overlap with it."
-    uses, flops = checks.number(uses, "uses", 1e-9, 1e18), checks.number(flops, "flops", 1, 1e24)
-    arithmetic = 6*checks.number(n_params, "n_params", 1, 1e18)*uses/flops
+    arithmetic = _arithmetic_seconds(n_params, uses, flops)
     return arithmetic/(arithmetic + ring_seconds(4*n_params, n, bandwidth, latency))

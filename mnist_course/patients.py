@@ -340,11 +340,11 @@ _case(14, "wrong derivative", sigmoid_twice_in_backward,
       "My own sigmoid, with its own `backward`. The network learns, only not as well as other "
       "people's. I suppose that is what sigmoids can do.",
       "I wrote the backward pass myself and am proud of it. It learns, somewhat.",
-      clinic.check_gradients, "Gradients would not be those that one measures.")
+      clinic.check_backward, "Gradients would not be those that one measures.")
 _case(15, "bias gradient over the wrong axis", bias_over_wrong_axis,
       "My network does not run with batches of 64: an error about shapes. With batches of ten it "
       "runs without a word.", "Batches of ten suit it. I have not got it to take any others.",
-      clinic.check_gradients, "A batch of another size would not go through `backward`.")
+      clinic.check_backward, "A batch of another size would not go through `backward`.")
 _case(16, "eval forgotten", eval_forgotten,
       "In validation, hundreds at a time, it is fine. In my app, image by image, it errs. And the "
       "same image gets other scores when I send it along with others!",

@@ -88,6 +88,7 @@ def _join(r, n): # the store that all can reach, once all are there
                            ".") from e
     vars(_team).update(rank=r, size=n, store=store, joined=_team.joined + 1)
 
+# %% ../nbs/api/processes.ipynb #83bbrie2
 def _brief(error): # its first line, without a place in PyTorch's sources and without a guess
     line = (str(error).strip().splitlines() or ["?"])[0]
     return re.sub(r"^\[\S+:\d+\] |\. This is typically .*", "", line)[:160]

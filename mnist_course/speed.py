@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 
+# %% ../nbs/12_speed.ipynb #b92d227c
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -238,14 +239,17 @@ def _optimiser(model, weight_decay):
     return torch.optim.SGD(groups, lr=0., momentum=.9, nesterov=True, fused=True)
 
 # %% ../nbs/12_speed.ipynb #2d43610e
-def _step(model, opt, lr, xb, yb, dtype, smoothing): # the loss never in 16 bits
-    device = next(model.parameters()).device
-    xb, yb, part = processes.share(xb, yb) # of several processes; all of it if there is one
-    xb, yb = xb.to(device), yb.to(device)
-    for group in opt.param_groups: group["lr"] = lr
-    with torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
+def _batch_loss(model, xb, yb, dtype, smoothing): # the loss never in 16 bits
+    with torch.autocast(xb.device.type, torch.bfloat16, enabled=dtype == torch.bfloat16):
         scores = model(normalise_pixels(xb))
-    loss = F.cross_entropy(scores.float(), yb, label_smoothing=smoothing)
+    return F.cross_entropy(scores.float(), yb, label_smoothing=smoothing)
+
+# %% ../nbs/12_speed.ipynb #a29da629
+def _step(model, opt, lr, xb, yb, dtype, smoothing):
+    device = next(model.parameters()).device
+    for group in opt.param_groups: group["lr"] = lr
+    xb, yb, part = processes.share(xb, yb) # of several processes; all of it if there is one
+    loss = _batch_loss(model, xb.to(device), yb.to(device), dtype, smoothing)
     loss = processes.batch_loss(loss, part)
     loss.backward()
     processes.sum_gradients(model, part)
@@ -277,6 +281,7 @@ def _must_be_sound(steps, lr, weight_decay, smoothing, plain):
     checks.count(plain, "plain", 0)
     checks.number(steps, "The number of steps, epochs times batches,", .501, 1e9)
 
+# %% ../nbs/12_speed.ipynb #7669e7cc
 def _must_fit(model, images, labels, bs, dtype):
     _must_compute(model, dtype)
     checks.labels(labels, len(images), checks.scores(predict(model, images[:1])).shape[1])

@@ -44,9 +44,10 @@ def load_data(
     held = _held_out(data, x, y)
     return (x[~held], y[~held]), (x[held], y[held])
 
+# %% ../nbs/api/tasks.ipynb #8eflab02
 def labelled(
     data:str|os.PathLike, # a path
-    part:str,             # "train" or "test"
+    part:str="train",     # or "test"
 )->tuple[Tensor, Tensor]: # images (n, h, w), labels (n,)
     "Images with their labels; a `ValueError` if there are none."
     images, labels = formats.read(checks.file(data, "data"), part)

@@ -277,12 +277,12 @@ def report_of(module, sizes, bs, activation, loss, seed=3):
         net.weights, net.biases = plain.weights, plain.biases
         rows, labels = np.array(rows), np.array(labels)
         net.loss(rows, labels)
-        claims = {name: d.copy() for name, d in net.backward().items()}
+        grads = {name: d.copy() for name, d in net.backward().items()}
     else:
         net = module.Network(sizes, None, activation, loss)
         net.weights, net.biases = plain.weights, plain.biases
-        claims = net.backpropagate(rows, labels)
-    return check_gradients(lambda: net.loss(rows, labels), net.parameters(), claims)
+        grads = net.backpropagate(rows, labels)
+    return check_gradients(lambda: net.loss(rows, labels), net.parameters(), grads)
 
 
 @pytest.mark.parametrize("module", [python_net, numpy_net], ids=["python", "numpy"])
@@ -329,18 +329,18 @@ def test_the_faulty_network_of_the_story_is_caught():
     assert {e.name for e in report.entries if e.verdict == "wrong"} == {"w1", "b1", "w2", "b2"}
     twin = numpy_twin(net)
     twin.loss(np.array(rows), np.array(labels))
-    claims = twin.backward()
+    grads = twin.backward()
     assert not check_gradients(lambda: twin.loss(np.array(rows), np.array(labels)),
-                               twin.parameters(), claims).ok
+                               twin.parameters(), grads).ok
 
 
 def test_a_transposed_gradient_of_another_shape_is_refused():
     net = MLP((5, 4, 3), dtype=np.float64, rng=np.random.default_rng(0))
     x, labels = np.ones((2, 5)), np.array([0, 1])
     net.loss(x, labels)
-    claims = {name: d.T for name, d in net.backward().items()}
+    grads = {name: d.T for name, d in net.backward().items()}
     with pytest.raises(ValueError, match="It looks transposed"):
-        check_gradients(lambda: net.loss(x, labels), net.parameters(), claims)
+        check_gradients(lambda: net.loss(x, labels), net.parameters(), grads)
 
 
 # --- what each module may lean on ---

@@ -85,7 +85,7 @@ class Residual(nn.Module):
 
 NAMES = ["order", "reshuffling", "labels", "overlap", "orientation", "scale in validation",
          "scale in use", "pairing", "start", "squashing", "extremes", "reach", "symmetry",
-         "gradients", "overfit", "nonlinearity", "alive", "update", "zeroing", "learning rate",
+         "backward", "overfit", "nonlinearity", "alive", "update", "zeroing", "learning rate",
          "alone"]
 bce = F.binary_cross_entropy_with_logits
 SOUND = {  # name -> (model, loss, learning rate, classes, checks that have nothing to look at)
@@ -312,7 +312,7 @@ BUGS = {  # name -> (kind of set-up, how to spoil it, the check that must ring, 
     "rate far too high": ("conv", lambda s: s | {"step": clinic._plain_step(
         s["model"], s["loss_func"], None, 1e3)}, "learning rate", set()),
     "rate too low": ("relu", lambda s: rate(s, 2e-5), "learning rate", set()),
-    "derivative twice": ("sigmoid", faulty, "gradients", {"learning rate"}),
+    "derivative twice": ("sigmoid", faulty, "backward", {"learning rate"}),
     "eval forgotten": ("conv", lambda s: s | {"predict": s["model"].train()}, "alone", set()),
     "pixels unscaled from the start": ("relu", lambda s: replace(s | {
         "dl": Batches(255*s["dl"].x, s["dl"].y, 64, True)}, s["model"]), "start",
@@ -355,8 +355,8 @@ def numpy_finding(seed, activation, bs=10, spoil=None):
     x, labels = rng.normal(size=(bs, 12)), rng.integers(10, size=bs)
     if spoil: spoil(net)
     net.loss(x, labels)
-    claims = {k: d.copy() for k, d in net.backward().items()}
-    return clinic.check_claimed_gradients(lambda: net.loss(x, labels), net.parameters(), claims)
+    grads = {k: d.copy() for k, d in net.backward().items()}
+    return clinic.check_claimed_gradients(lambda: net.loss(x, labels), net.parameters(), grads)
 
 
 def wrong_axis(net): net.linear[1].__class__ = WrongAxis
@@ -674,7 +674,7 @@ def test_class_weights(data):
     s = set_up(data)
     s["loss_func"] = nn.CrossEntropyLoss(weight=torch.linspace(1, 2, 10)) # float32
     report = examine(**own_step(s))
-    assert report.ok and set(report.skipped) == {"gradients"}, report
+    assert report.ok and set(report.skipped) == {"backward"}, report
 
 
 class Narrow(nn.Module):
@@ -686,7 +686,7 @@ class Narrow(nn.Module):
 def test_a_model_that_insists_on_float32(data):
     s = set_up(data)
     report = examine(**replace(s, Narrow(s["model"])))
-    assert report.ok and set(report.skipped) == {"gradients", "nonlinearity"}, report
+    assert report.ok and set(report.skipped) == {"backward", "nonlinearity"}, report
 
 
 # ---- input that cannot be examined: one sentence each ----

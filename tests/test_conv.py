@@ -189,8 +189,8 @@ def small(module=conv, seed=0):
 def report_of(module):
     net, x, labels = small(module)
     net.loss(x, labels)
-    claims = {name: d.copy() for name, d in net.backward().items()}
-    return check_gradients(lambda: net.loss(x, labels), net.parameters(), claims, n_entries=30)
+    grads = {name: d.copy() for name, d in net.backward().items()}
+    return check_gradients(lambda: net.loss(x, labels), net.parameters(), grads, n_entries=30)
 
 
 def test_the_networks_gradient_is_the_measured_one():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
-from mnist_course import cli, fetch
+from mnist_course import cli, clone, fetch
 from mnist_course.fetch import DataError
 from mnist_course.lab import ledger
 
@@ -37,7 +37,7 @@ def test_the_count_would_show_each_fault(monkeypatch):
         assert "silent wrong" in ends("a byte of the kept, decoded images flips", 20)
     with monkeypatch.context() as m: # no care: a half stays
         m.setattr(fetch, "_clear_halves", lambda file: None)
-        m.setattr(fetch.os, "fsync", lambda _: faults.time.sleep(.05))
+        m.setattr(fetch.os, "fsync", lambda _: faults.time.sleep(.5)) # on a busy machine, too
         assert "left behind" in ends("killed while decoded images are kept", 20)
     with monkeypatch.context() as m: # links and names are followed
         m.setattr(fetch, "_check_member", lambda *_: None)
@@ -174,7 +174,7 @@ def test_a_damaged_notebook_is_told(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("text", ["rubbish", "[DEFAULT]\nlib_name = %(x)s\n", "\xff"])
 def test_settings_of_another_kind_are_passed_over(tmp_path, monkeypatch, text):
     (tmp_path/"settings.ini").write_text(text, encoding="latin-1")
-    assert cli.project_settings(tmp_path) == {}
+    assert clone.project_settings(tmp_path) == {}
 
 
 def test_a_ledger_is_sealed_wholly_or_not_at_all(tmp_path):

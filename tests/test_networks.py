@@ -65,15 +65,15 @@ def layer(seed, bs=4, n_in=3, n_out=3):
 @many
 @given(seeds, st.integers(1, 5), st.integers(1, 5))
 def test_autograd_is_right_and_its_parameters_stay(seed, n_in, n_out):
-    loss, params, claims = layer(seed, 4, n_in, n_out)
+    loss, params, grads = layer(seed, 4, n_in, n_out)
     before = {name: p.detach().clone() for name, p in params.items()}
-    report = check_gradients(loss, params, claims)
+    report = check_gradients(loss, params, grads)
     assert report.ok and report.worst.error < 1e-5, report
     assert len(report.entries) == n_in*n_out + n_out
     for name, p in params.items():
         assert torch.equal(p, before[name]) and p.requires_grad
         mine = {e.index: e for e in report.entries if e.name == name}
-        for index, e in mine.items(): assert e.claimed == claims[name][index]
+        for index, e in mine.items(): assert e.claimed == grads[name][index]
 
 
 @many
@@ -106,8 +106,8 @@ FAULTS = {
 @pytest.mark.parametrize("seed", range(5))
 def test_a_wrong_claim_is_found_and_named(fault, seed):
     change, words = FAULTS[fault]
-    loss, params, claims = layer(seed)
-    report = check_gradients(loss, params, {**claims, "w": change(claims["w"])})
+    loss, params, grads = layer(seed)
+    report = check_gradients(loss, params, {**grads, "w": change(grads["w"])})
     assert not report.ok and report.worst.verdict == "wrong" and report.worst.name == "w"
     assert {e.name for e in report.entries if e.verdict == "wrong"} == {"w"}
     assert words in report.hints["w"] and bool(words) == bool(report.hints["w"])
@@ -196,7 +196,7 @@ def test_a_report_counts_kinks_apart():
 W = np.ones((2, 3))
 REFUSALS = {
     "It looks transposed": (W.sum, {"w": W}, {"w": W.T}),
-    "give one claim for each parameter": (W.sum, {"w": W}, {"w": W, "b": W}),
+    "give one gradient for each parameter": (W.sum, {"w": W}, {"w": W, "b": W}),
     "w is float32: use float64": (W.sum, {"w": W.astype(np.float32)}, {"w": W}),
     "w is torch.float32: use float64": (W.sum, {"w": torch.ones(2, 3)}, {"w": W}),
     "w is a single number": (W.sum, {"w": 1.}, {"w": 1.}),

@@ -80,6 +80,29 @@ def test_the_roof_leans_on_lessons_and_tools():
     assert imports("exam", everywhere=True) <= {*TOOLS, "exercises", "marking"}
 
 
+def by_name(module):
+    "The modules that one loads by a name in quotes, as with `importlib.import_module`."
+    text = (PACKAGE/Path(*module.split(".")).with_suffix(".py")).read_text("utf-8")
+    return set(re.findall(r'"mnist_course\.([\w.]+)"', text)) & KNOWN
+
+
+# `clinic.patient(4)` is found in the module above, and `clinic` works without it.
+FORWARDS = {"clinic": {"patients"}}
+
+
+def test_no_module_comes_back_to_itself():
+    "No circle of imports, not even of imports that stand in functions or load by a name."
+    leads = {m: imports(m, everywhere=True) | by_name(m) - FORWARDS.get(m, set()) for m in KNOWN}
+    assert all(by_name(m) >= forward for m, forward in FORWARDS.items())
+    done = set()
+    def follow(module, way):
+        assert module not in way, f"a circle: {' -> '.join([*way[way.index(module):], module])}"
+        if module in done: return
+        for other in sorted(leads.get(module, ())): follow(other, [*way, module])
+        done.add(module)
+    for module in sorted(KNOWN): follow(module, [])
+
+
 @pytest.mark.parametrize("answers", sorted(ANSWERS))
 def test_answers_lean_on_lessons_tools_and_what_marks_them(answers):
     earlier = {f"answers.{name}" for name in LESSONS[:LESSONS.index(answers.split(".")[1])]}

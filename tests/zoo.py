@@ -676,9 +676,9 @@ BUGS = {
     "all alike": ("multilayer", alike, "symmetry"),
     "all zero, conv": ("conv, GELU", lambda t: alike(t, 0.), "symmetry"),
     "all alike, autoencoder": ("sigmoid autoencoder", alike, "symmetry"),
-    "derivative twice": ("multilayer", swap("2", TwiceModule()), "gradients"),
-    "half a derivative": ("several labels", swap("2", HalvedModule()), "gradients"),
-    "half a derivative, regression": ("regression", swap("4", HalvedModule()), "gradients"),
+    "derivative twice": ("multilayer", swap("2", TwiceModule()), "backward"),
+    "half a derivative": ("several labels", swap("2", HalvedModule()), "backward"),
+    "half a derivative, regression": ("regression", swap("4", HalvedModule()), "backward"),
     "no nonlinearity": ("multilayer", lambda t: replace(t, model=mlp(act=nn.Identity)),
                         "nonlinearity"),
     "no nonlinearity, conv": ("conv, GELU", lambda t: replace(t, model=nn.Sequential(

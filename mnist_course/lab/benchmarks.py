@@ -11,7 +11,7 @@ import json, statistics
 from math import log
 from pathlib import Path
 
-from ..cli import project_folder
+from ..clone import project_folder
 
 # %% ../../nbs/lab/benchmarks.ipynb #99c80e29
 def load(

@@ -9,7 +9,8 @@ __all__ = ['notebooks', 'requote_lessons', 'readme_files', 'write_readme', 'time
 import argparse, json, os, re
 from pathlib import Path
 
-from ..cli import course, ended, project_folder, run_notebook, whole
+from ..cli import course, ended, run_notebook, whole
+from ..clone import project_folder
 from . import ledger
 from .experiments import measure_ledger
 from .workbooks import write_workbooks

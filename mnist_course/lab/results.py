@@ -9,7 +9,7 @@ __all__ = ['results', 'as_markdown', 'print_results', 'lesson_table']
 import json
 from collections.abc import Mapping
 
-from .. import cli
+from ..clone import LESSONS, lessons, project_folder, project_settings
 from . import published
 from .experiments import EXPERIMENTS
 from .ledger import Ledger, lesson_seconds
@@ -61,10 +61,10 @@ def print_results(
 def lesson_table()->list[dict]: # one row for each lesson
     "The lessons with their modules, what they are about and how long they run."
     colab = "https://colab.research.google.com"
-    repo = cli.project_settings(cli.project_folder())["git_url"].removeprefix("https://github.com/")
+    repo = project_settings(project_folder())["git_url"].removeprefix("https://github.com/")
     badge = f"[![Open in Colab]({colab}/assets/colab-badge.svg)]"
     rows, seconds = [], lesson_seconds()
-    for module, nb in zip(cli.LESSONS, cli.lessons(), strict=True):
+    for module, nb in zip(LESSONS, lessons(), strict=True):
         book = json.loads(nb.read_text(encoding="utf-8"))
         title, _, subtitle = "".join(book["cells"][0]["source"]).splitlines()[:3]
         rows.append({"lesson": f"[{nb.stem[:2]} {title.removeprefix('# ')}]({nb.name})",

@@ -9,7 +9,8 @@ __all__ = ['statements', 'workbook', 'write_workbooks']
 import json, re
 from pathlib import Path
 
-from ..cli import project_folder, whole
+from ..cli import whole
+from ..clone import project_folder
 from ..exercises import answer_name, exercise, starter
 
 # %% ../../nbs/lab/workbooks.ipynb #2753c470
