@@ -114,6 +114,7 @@ def _groups(v): # the lengths of the lists within: [[1, 2], [3]] gives [2, 1]
 
 def _numbers(v): return [n for item in v for n in _numbers(item)] if isinstance(v, list) else [v]
 
+# %% ../nbs/api/exercises.ipynb #cl0se001
 def _close(p, q, rtol, atol):
     if isinstance(p, dict) and isinstance(q, dict):
         return p.keys() == q.keys() and all(differs(p[k], q[k], rtol, atol) is None for k in p)

@@ -158,10 +158,10 @@ def paired_difference(
 # %% ../nbs/13_reading_figures.ipynb #bd8a49db
 def _numbers(values): # a list of them
     values = list(values) if isinstance(values, Iterable) else None
-    if values is None or not all(isinstance(v, Real) and not isinstance(v, bool)
-                                 and math.isfinite(v) for v in values):
-        raise ValueError(f"Figures are {values!r:.60}: give a list of finite numbers, one for each "
-                         "seed.")
+    if values is None or not all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
+        raise ValueError(f"Figures are {values!r:.60}: give a list of numbers, one for each seed.")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"Figures are {values!r:.60}: leave out what is not finite, and say so.")
     return values
 
 # %% ../nbs/13_reading_figures.ipynb #4ab93fa2

@@ -352,6 +352,7 @@ def _read_folder(folder, part):
                           "name the file of the images, or give each set a folder.")
     return _read_pair(of_part[0]) if of_part else read_folder(folder)
 
+# %% ../nbs/api/formats.ipynb #0wnf0ld1
 def _own_folders(folder, part):
     there = {f.name.lower(): f for f in sorted(folder.iterdir()) if f.is_dir()}
     return [there[name] for name in _PARTS[part] if name in there]

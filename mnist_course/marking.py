@@ -68,8 +68,7 @@ def run_workbook(
     judge, pipe, look = exercises.judge, os.fdopen(fd, "w"), _fingerprint
     explain = exercises.explain
     def tell(*what):
-        line = "\n" + word + json.dumps([look() == before, *what])
-        print(line, file=pipe, flush=True)
+        print("\n" + word + json.dumps([look() == before, *what]), file=pipe, flush=True)
     def check(key, answer):
         r = judge(exercises.exercise(key), answer)
         tell(r.key, r.passed, r.attempted, r.mistake or "", r.text)
@@ -77,8 +76,7 @@ def run_workbook(
     def stopped(source, e): # before it came to its check, or after it
         for key in _keys(source):
             tell(key, False, False, "", f"{key} Never checked: its cell raises {explain(e)}.")
-    exercises.check, exercises._show = check, lambda shown: shown
-    exercises._note = lambda *_: None
+    exercises.check, exercises._show, exercises._note = check, lambda shown: shown, lambda *_: None
     before = look()
     _run_cells(nb, stopped)
     tell() # through
@@ -183,8 +181,7 @@ def mark_workbook(
     memory:int=4 << 30,     # bytes
 )->list[Mark]: # one for each exercise that was checked; one for the workbook if it could not be run
     "Run a workbook in a process of its own and mark its answers."
-    seconds = checks.number(seconds, "seconds", .01, 1e6)
-    memory = checks.count(memory, "memory", 1 << 20)
+    checks.number(seconds, "seconds", .01, 1e6), checks.count(memory, "memory", 1 << 20)
     try: keys = _expected(nb)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         return [Mark(learner, "", "unreadable", message=f"{nb} is no notebook ({e}).")]
@@ -193,10 +190,10 @@ def mark_workbook(
         return [Mark(learner, key, "tampered", message="The workbook replaces what marks it.")
                 for key in keys or [""]]
     through = any(not what for _, *what in told)
-    found = {}
-    for key, passed, tried, mistake, text in [what for _, *what in told if what]:
-        result = "right" if passed else "wrong" if tried else "not attempted"
-        if tried or key not in found: found[key] = Mark(learner, key, result, mistake, text)
+    found:dict = {} # what was tried stands; of an empty copy nothing is said
+    for _, key, passed, tried, *more in (t for t in told if t[1:]):
+        said = "right" if passed else "wrong" if tried else "not attempted"
+        if tried or key not in found: found[key] = Mark(learner, key, said, *more)
     rest = Mark(learner, "", "not attempted", message="Never checked.") if through else \
         Mark(learner, "", ended or "crashed", message=_ending(ended, seconds, memory))
     if not keys and not found and not through: return [rest]

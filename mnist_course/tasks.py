@@ -103,6 +103,29 @@ def _described(images, labels):
     return {"images": len(images), "size": list(images.shape[1:]), "classes": counts,
             "mean": round(images.float().mean().item(), 2)}
 
+# %% ../nbs/api/tasks.ipynb #0r1g1n01
+def _origin(data, images): # what has to be known of data of one's own when the model is used
+    if data in _OWN: return {}
+    return {"as_given": not _as_mnist(images),
+            "by_order": bool(formats._named_folders(Path(data)))} # its numbers mean nothing else
+
+def _as_mnist(images): # are they as `handwriting.prepare` makes them?
+    some = images[torch.linspace(0, len(images) - 1, min(50, len(images))).long()]
+    return sorted(map(_off_prepared, some))[len(some)//2] < 30
+
+def _off_prepared(image): # how much preparing changes it, in grey values
+    try: return float((handwriting.prepare(image).float() - image.float()).abs().mean())
+    except ValueError: return 255.
+
+# %% ../nbs/api/tasks.ipynb #asnumb01
+def _must_be_numbered(model, data, theirs): # alike, where one has names and the other has none
+    words = theirs and data not in _OWN and formats._named_folders(Path(data))
+    if not words and not (model.names and (model.data or {}).get("by_order")): return
+    said = (f"{data} calls its classes {', '.join(words[:12])}, and {model.name} knows numbers"
+            if words else f"{model.name} learned {', '.join(model.names[:12])}, and {data} has "
+            "numbers")
+    raise ValueError(f"{said}: nobody can tell which is which. Call the folders by the numbers.")
+
 # %% ../nbs/api/tasks.ipynb #079f1dab
 @processes.together()
 def train(
@@ -121,28 +144,13 @@ def train(
     if checkpoint is not None: models._must_go_on(method)
     (fit_on, judge), names, start = load_data(data), _names(data), time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint, names=names)
-    model.data |= _origin(data, fit_on[0])
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start; model.data |= _origin(data, fit_on[0])
     if save is not None and processes.is_first(): model.save(save)
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
             "saved": save and str(save), "versions": versions()}
     if report is not None and processes.is_first(): _write(report, done)
     return done
-
-# %% ../nbs/api/tasks.ipynb #0r1g1n01
-def _origin(data, images): # what has to be known of data of one's own when the model is used
-    if data in _OWN: return {}
-    return {"as_given": not _as_mnist(images),
-            "by_order": bool(formats._named_folders(Path(data)))} # its numbers mean nothing else
-
-def _as_mnist(images): # are they as `handwriting.prepare` makes them?
-    some = images[torch.linspace(0, len(images) - 1, min(50, len(images))).long()]
-    return sorted(map(_off_prepared, some))[len(some)//2] < 30
-
-def _off_prepared(image): # how much preparing changes it, in grey values
-    try: return float((handwriting.prepare(image).float() - image.float()).abs().mean())
-    except ValueError: return 255.
 
 # %% ../nbs/api/tasks.ipynb #cf89d880
 def _epochs(method, epochs): # the setting of that meaning, under the method's own name
@@ -218,15 +226,6 @@ def _wilson(k, n, z=1.96): # of k hits in n, at 95%
     p, spread = (k + z*z/2)/(n + z*z), z*(k*(n - k)/n + z*z/4)**.5/(n + z*z)
     return [round(p - spread, 5), round(p + spread, 5)]
 
-# %% ../nbs/api/tasks.ipynb #asnumb01
-def _must_be_numbered(model, data, theirs): # alike, where one has names and the other has none
-    words = theirs and data not in _OWN and formats._named_folders(Path(data))
-    if not words and not (model.names and (model.data or {}).get("by_order")): return
-    said = (f"{data} calls its classes {', '.join(words[:12])}, and {model.name} knows numbers"
-            if words else f"{model.name} learned {', '.join(model.names[:12])}, and {data} has "
-            "numbers")
-    raise ValueError(f"{said}: nobody can tell which is which. Call the folders by the numbers.")
-
 # %% ../nbs/api/tasks.ipynb #d2f7a1c8
 def _standard_input(): # what was piped in
     if sys.stdin: return sys.stdin.buffer.read()
@@ -261,6 +260,7 @@ def _prepared(picture, as_given=False): # uint8, (28, 28)
                          "images, made in the same way.")
     return torch.from_numpy(formats._grey_values(picture))
 
+# %% ../nbs/api/tasks.ipynb #pr3d1ct2
 def predict(
     model,          # of `models`, trained; or the path of a saved one
     files:Iterable, # as for `pictures`
