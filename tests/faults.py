@@ -59,6 +59,7 @@ from mnist_course.checkpoint import Checkpoint
 from mnist_course.data import load_split
 from mnist_course.fetch import DataError, get_data
 from mnist_course.lab import ledger
+from tqdm import tqdm
 
 HERE = Path(__file__).parent
 COUNTS, PAGE = HERE/"faults_counts.csv", HERE/"FAULTS.md"
@@ -206,6 +207,7 @@ class Child:
         try:
             os.setsid()
             os.dup2(self.words.fileno(), 2)
+            tqdm.set_lock(threading.RLock()) # its own lock is shared with a child that was killed
             with suppress(BaseException): # the end of the pipe, at worst
                 os.write(write, json.dumps(meet(task)).encode())
         finally: os._exit(0)
