@@ -295,6 +295,8 @@ def _print_accuracy(done):
     low, high = done["range"]
     print(f"accuracy {done['accuracy']:.2%} ({low:.2%} to {high:.2%}) on {done['n']} images, "
           f"{done['wrong']} of them wrong")
+    if done.get("unlearned"):
+        print(f"{done['unlearned']} of these are of classes that it has not learned")
     if done.get("seconds"): print(f"trained in {done['seconds']:.1f} s")
     if done.get("saved"): print(f"saved as {done['saved']}")
 

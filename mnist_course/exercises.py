@@ -114,9 +114,12 @@ def _groups(v): # the lengths of the lists within: [[1, 2], [3]] gives [2, 1]
 
 def _numbers(v): return [n for item in v for n in _numbers(item)] if isinstance(v, list) else [v]
 
+# %% ../nbs/api/exercises.ipynb #cl0se001
 def _close(p, q, rtol, atol):
     if isinstance(p, dict) and isinstance(q, dict):
         return p.keys() == q.keys() and all(differs(p[k], q[k], rtol, atol) is None for k in p)
+    if isinstance(q, int) and isinstance(p, (int, float)) and p == p//1:
+        return p == q # whole numbers are counted, and no count is nearly right
     try: p, q = float(p), float(q)
     except Exception: return type(p) is type(q) and bool(p == q)
     return p == q or (p != p and q != q) or abs(p - q) <= atol + rtol*abs(q)

@@ -10,6 +10,7 @@ __all__ = ['CONFIDENCE', 'counts_behind', 'possible_sizes', 'draws', 'printed_by
 import math, statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from numbers import Real
 
 import torch
@@ -34,12 +35,12 @@ def counts_behind(
 
 # %% ../nbs/13_reading_figures.ipynb #2c79a634
 def _as_printed(printed): # "0.98" -> (.98, 2)
-    try: value = float(printed) if isinstance(printed, str) else math.nan
-    except ValueError: value = math.nan
-    if math.isnan(value):
+    try: value = Decimal(printed if isinstance(printed, str) else "nan")
+    except InvalidOperation: value = Decimal("nan")
+    if value.is_nan():
         raise ValueError(f"A printed figure is text such as \"0.98\", not {printed!r}: put "
                          "what was printed into quotes.")
-    return value, len(printed.partition(".")[2])
+    return float(value), max(0, -value.as_tuple().exponent) if value.is_finite() else 0
 
 # %% ../nbs/13_reading_figures.ipynb #fig10006
 def possible_sizes(
@@ -159,6 +160,8 @@ def _numbers(values): # a list of them
     values = list(values) if isinstance(values, Iterable) else None
     if values is None or not all(isinstance(v, Real) and not isinstance(v, bool) for v in values):
         raise ValueError(f"Figures are {values!r:.60}: give a list of numbers, one for each seed.")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"Figures are {values!r:.60}: leave out what is not finite, and say so.")
     return values
 
 # %% ../nbs/13_reading_figures.ipynb #4ab93fa2

@@ -192,6 +192,14 @@ def write_idx(
 
 # %% ../nbs/api/formats.ipynb #7cf3e1eb
 _PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_OTHERS = {".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".pgm", ".ppm", ".tga", ".psd"}
+
+def _pictures(folder): # in one folder, without a Mac's notes on them, "._3.png"
+    files = [f for f in folder.iterdir() if not f.name.startswith(".")]
+    for f in files: # a phone's, which would be left out without a word
+        if f.suffix.lower() in _OTHERS:
+            raise FormatError(f"{f} is of a kind that is not read: save it as PNG or JPEG.")
+    return [f for f in files if f.suffix.lower() in _PICTURES]
 
 def _must_be_folder(folder):
     folder = checks.file(folder, "folder")
@@ -203,7 +211,7 @@ def class_names(
 )->list[str]:
     "The names of the classes, in the order in which they are counted."
     names = [f.name for f in _must_be_folder(folder).iterdir()
-             if f.is_dir() and any(p.suffix.lower() in _PICTURES for p in f.iterdir())]
+             if f.is_dir() and not f.name.startswith(".") and _pictures(f)]
     return sorted(names, key=_by_number)
 
 # %% ../nbs/api/formats.ipynb #d663e827
@@ -216,7 +224,7 @@ def read_folder(
     names = class_names(folder)
     numbers = _numbered(names, class_names(like or folder), folder)
     found = [(f, k) for name, k in zip(names or [""], numbers or [0], strict=True)
-             for f in (folder/name).iterdir() if f.suffix.lower() in _PICTURES]
+             for f in _pictures(folder/name)]
     if not found: raise FormatError(f"{folder} holds no images: give a folder for each class.")
     found.sort(key=lambda pair: (_by_number(pair[0].name), pair[1]))
     files = bars.bar(f"read {folder.name}", [f for f, _ in found], unit=" files", delay=1)
@@ -247,15 +255,18 @@ def _same_size(file, pixels, first):
     raise FormatError(f"{file} has {w}x{h} pixels and the first image {w1}x{h1}: bring all to one "
                       "size.")
 
+def _grey_values(image): # of a Pillow image, uint8, (h, w)
+    if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
+    clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
+    if clear: raise ValueError("it is transparent: save it without transparency")
+    return np.array(image.convert("L"))
+
 def _grey(file):
     try:
         raw = file.read_bytes()
         check_png(raw)
         with Image.open(io.BytesIO(raw)) as image:
-            if image.mode[0] in "IF": raise ValueError(f"mode {image.mode}: save it with 8 bits")
-            clear = image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255
-            if clear: raise ValueError("it is transparent: save it without transparency")
-            return np.array(ImageOps.exif_transpose(image).convert("L"))
+            return _grey_values(ImageOps.exif_transpose(image))
     except Exception as e: # a damaged file makes Pillow raise almost anything
         raise FormatError(f"{file} cannot be read as an image ({e}): save it again.") from e
 
@@ -322,8 +333,8 @@ def read(
     path, part = checks.file(path, "path"), checks.choice(part, list(_PARTS), "part")
     if not path.exists(): raise FormatError(f"{path} does not exist.")
     if path.is_dir(): return _read_folder(path, part)
-    if path.suffix == ".csv": return _upright(path, *read_csv(path))
-    if path.suffix == ".npz": return read_npz(path, part if _has_parts(path) else None)
+    if path.suffix.lower() == ".csv": return _upright(path, *read_csv(path))
+    if path.suffix.lower() == ".npz": return read_npz(path, part if _has_parts(path) else None)
     return _read_pair(path)
 
 # %% ../nbs/api/formats.ipynb #7d082408
@@ -341,8 +352,15 @@ def _read_folder(folder, part):
                           "name the file of the images, or give each set a folder.")
     return _read_pair(of_part[0]) if of_part else read_folder(folder)
 
+# %% ../nbs/api/formats.ipynb #0wnf0ld1
 def _own_folders(folder, part):
-    return [folder/name for name in _PARTS[part] if (folder/name).is_dir()]
+    there = {f.name.lower(): f for f in sorted(folder.iterdir()) if f.is_dir()}
+    return [there[name] for name in _PARTS[part] if name in there]
+
+def _named_folders(path): # classes that folders call by words; none otherwise
+    if not path.is_dir(): return []
+    names = class_names((_own_folders(path, "train") or [path])[0])
+    return [] if _are_digits(names) else names
 
 def _own_idx(folder, part): # of any part if it is ""
     idx = [f for f in sorted(folder.iterdir()) if re.search(r"images[.-]idx3", f.name)]
@@ -376,10 +394,8 @@ def label_names(
     path = checks.file(path, "path")
     if not path.is_file() and not path.is_dir():
         raise FormatError(f"{path} does not exist, or is no ordinary file.")
-    if path.suffix == ".npz" and path.is_file(): return _names_within(path)
-    if path.is_dir():
-        own = _own_folders(path, "train") or [path]
-        if not _are_digits(names := class_names(own[0])): return dict(enumerate(names))
+    if path.suffix.lower() == ".npz" and path.is_file(): return _names_within(path)
+    if names := _named_folders(path): return dict(enumerate(names))
     folder = path if path.is_dir() else path.parent
     if (folder/"classes.txt").is_file(): return _names_listed(folder/"classes.txt", str)
     idx = [path] if path.is_file() else _own_idx(path, "")

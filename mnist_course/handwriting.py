@@ -167,11 +167,32 @@ def find_ink(
 def _cut_out(ink:np.ndarray)->np.ndarray: # (h, w), without empty rows and columns at its sides
     pieces, n = ndimage.label(ink > .5, np.ones((3, 3)))
     mass = ndimage.sum_labels(ink, pieces, range(1, n + 1))
-    kept = np.isin(pieces, 1 + np.flatnonzero(mass >= mass.max()/10))
+    found = [k for k in np.argsort(-mass) if mass[k] >= mass.max()/10]
+    _must_be_one(pieces, found, mass)
+    kept = np.isin(pieces, 1 + np.array(found))
     near = ndimage.binary_dilation(kept, np.ones((3, 3)), 1 + round(max(ink.shape)/100))
     ink = np.where(near, ink, 0) # with the soft edge around them
     rows, columns = (np.flatnonzero((ink > .1).any(axis)) for axis in (1, 0))
     return ink[rows[0]:rows[-1] + 1, columns[0]:columns[-1] + 1]
+
+# %% ../nbs/api/handwriting.ipynb #0ned1g02
+def _must_be_one(pieces, found, mass): # found: the pieces' places in mass, the largest first
+    if len(found) < 2: return
+    boxes = [ndimage.find_objects(pieces)[k] for k in found]
+    (rows, columns), *rest = boxes
+    inside = all(rows.start < r.start and r.stop < rows.stop and columns.start < c.start
+                 and c.stop < columns.stop for r, c in rest)
+    if inside and _is_frame(pieces[rows, columns] == found[0] + 1):
+        raise ValueError("There is a frame around the digit: cut it off.")
+    (r, c), (r2, c2) = sorted(boxes[:2], key=lambda box: box[1].start)
+    height = max(b.stop for b, _ in boxes) - min(b.start for b, _ in boxes)
+    tall = min(r.stop - r.start, r2.stop - r2.start) >= .6*height
+    if tall and c2.start - c.stop >= .08*height and mass[found[1]] >= .25*mass[found[0]]:
+        raise ValueError("There are two digits beside each other: give a picture of one.")
+
+def _is_frame(piece): # does it run along all four sides of its box?
+    sides = piece, piece[::-1], piece.T, piece.T[::-1]
+    return all(side[:1 + len(side)//10].any(0).mean() > .8 for side in sides)
 
 # %% ../nbs/api/handwriting.ipynb #cfddf1ef
 def _thicken(cut:np.ndarray)->np.ndarray: # (h, w), larger by what the strokes grew

@@ -6,7 +6,8 @@
 __all__ = ['Mark', 'run_workbook', 'mark_workbook', 'mark', 'commonest', 'write_marks', 'as_page']
 
 # %% ../nbs/api/marking.ipynb #b857c290
-import ast, csv, io, json, os, re, secrets, signal, subprocess, sys, tempfile, threading, warnings
+import ast, asyncio, csv, inspect, io, json, os, re, secrets, signal, subprocess, sys, tempfile
+import threading, warnings
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -28,7 +29,7 @@ class Mark:
 
 # %% ../nbs/api/marking.ipynb #e44bfe3d
 def _sources(nb): # the code cells of a notebook, without what only IPython understands
-    book = json.loads(Path(nb).read_text(encoding="utf-8"))
+    book = json.loads(Path(nb).read_text(encoding="utf-8-sig"))
     for cell in book["cells"]:
         if cell["cell_type"] == "code": yield _without_magics("".join(cell["source"]))
 
@@ -38,8 +39,12 @@ def _without_magics(source): # what is Python as it stands keeps its lines, such
         try: compile(source, "cell", "exec")
         except (SyntaxError, ValueError, MemoryError, RecursionError): pass
         else: return source
-    return "".join("\n" if line.lstrip().startswith(("%", "!")) else line
-                   for line in source.splitlines(keepends=True))
+    return "".join(map(_as_python, source.splitlines(keepends=True)))
+
+def _as_python(line): # %time, !ls, f? and ?f do nothing here, and files = !ls is nothing
+    indent = line[:len(line) - len(line.lstrip())]
+    if re.fullmatch(r"[%!].*|\?{1,2}[\w.]+|[\w.]+\?{1,2}", line.strip()): return f"{indent}pass\n"
+    return re.sub(r"^(\s*[\w, ]+=\s*)[%!].*", r"\1None", line)
 
 # %% ../nbs/api/marking.ipynb #2be74304
 def _fingerprint(): # of all that marks: changes if a part of it is replaced
@@ -61,30 +66,39 @@ def run_workbook(
     from mnist_course import exercises
     for lesson in exercises._LESSONS: exercises._load(lesson)
     judge, pipe, look = exercises.judge, os.fdopen(fd, "w"), _fingerprint
+    explain = exercises.explain
     def tell(*what):
-        line = "\n" + word + json.dumps([look() == before, *what])
-        print(line, file=pipe, flush=True)
+        print("\n" + word + json.dumps([look() == before, *what]), file=pipe, flush=True)
     def check(key, answer):
         r = judge(exercises.exercise(key), answer)
         tell(r.key, r.passed, r.attempted, r.mistake or "", r.text)
         return r
-    exercises.check, exercises._show = check, lambda shown: shown
-    exercises._note = lambda *_: None
+    def stopped(source, e): # before it came to its check, or after it
+        for key in _keys(source):
+            tell(key, False, False, "", f"{key} Never checked: its cell raises {explain(e)}.")
+    exercises.check, exercises._show, exercises._note = check, lambda shown: shown, lambda *_: None
     before = look()
-    _run_cells(nb)
+    _run_cells(nb, stopped)
     tell() # through
     os._exit(0)
 
 # %% ../nbs/api/marking.ipynb #ce5bfcde
-def _run_cells(nb):
+class _Shell: # what a notebook's own would do with magics: nothing
+    def __getattr__(self, name): return lambda *_, **__: None
+
+def _run_cells(nb, stopped):
     import linecache
-    space = {"__name__": "__main__"}
+    space = {"__name__": "__main__", "display": lambda *_, **__: None, "get_ipython": _Shell,
+             "input": lambda *_: ""} # which a notebook has, and nobody answers
     for i, source in enumerate(_sources(nb), start=1):
         name = f"<cell {i}>"
         linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-        try: exec(compile(source, name, "exec"), space)
+        try:
+            code = compile(source, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            waits = eval(code, space) # nothing, unless it awaits something
+            if code.co_flags & inspect.CO_COROUTINE: asyncio.run(waits)
         except MemoryError: raise
-        except BaseException as e: print(f"{name}: {type(e).__name__}: {e}", file=sys.stderr)
+        except BaseException as e: stopped(source, e)
 
 # %% ../nbs/api/marking.ipynb #3b1973fc
 _CHILD = """
@@ -167,8 +181,7 @@ def mark_workbook(
     memory:int=4 << 30,     # bytes
 )->list[Mark]: # one for each exercise that was checked; one for the workbook if it could not be run
     "Run a workbook in a process of its own and mark its answers."
-    seconds = checks.number(seconds, "seconds", .01, 1e6)
-    memory = checks.count(memory, "memory", 1 << 20)
+    checks.number(seconds, "seconds", .01, 1e6), checks.count(memory, "memory", 1 << 20)
     try: keys = _expected(nb)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
         return [Mark(learner, "", "unreadable", message=f"{nb} is no notebook ({e}).")]
@@ -177,9 +190,10 @@ def mark_workbook(
         return [Mark(learner, key, "tampered", message="The workbook replaces what marks it.")
                 for key in keys or [""]]
     through = any(not what for _, *what in told)
-    found = {key: Mark(learner, key, "right" if passed else "wrong" if tried else "not attempted",
-                       mistake, text) for _, *what in told if what
-             for key, passed, tried, mistake, text in [what]}
+    found:dict = {} # what was tried stands; of an empty copy nothing is said
+    for _, key, passed, tried, *more in (t for t in told if t[1:]):
+        said = "right" if passed else "wrong" if tried else "not attempted"
+        if tried or key not in found: found[key] = Mark(learner, key, said, *more)
     rest = Mark(learner, "", "not attempted", message="Never checked.") if through else \
         Mark(learner, "", ended or "crashed", message=_ending(ended, seconds, memory))
     if not keys and not found and not through: return [rest]
@@ -193,16 +207,15 @@ def _ending(ended, seconds, memory):
 
 # %% ../nbs/api/marking.ipynb #c6681c0f
 def _expected(nb): # the keys that the workbook's cells check
-    keys = []
-    for source in _sources(nb):
-        try: tree = ast.parse(source)
-        except (SyntaxError, ValueError, MemoryError, RecursionError): # the line with the check
-            keys += re.findall(r"""^check\(\s*["']([^"']+)["']""", source, re.MULTILINE)
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "check" and node.args:
-                if isinstance(node.args[0], ast.Constant): keys.append(str(node.args[0].value))
-    return keys
+    return [key for source in _sources(nb) for key in _keys(source)]
+
+def _keys(source):
+    try: tree = ast.parse(source)
+    except (SyntaxError, ValueError, MemoryError, RecursionError): # the line with the check
+        return re.findall(r"""^check\(\s*["']([^"']+)["']""", source, re.MULTILINE)
+    return [str(node.args[0].value) for node in ast.walk(tree) if isinstance(node, ast.Call)
+            and getattr(node.func, "id", "") == "check" and node.args
+            and isinstance(node.args[0], ast.Constant)]
 
 # %% ../nbs/api/marking.ipynb #c3b212ff
 def mark(

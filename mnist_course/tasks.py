@@ -7,7 +7,7 @@ __all__ = ['load_data', 'labelled', 'describe', 'train', 'versions', 'evaluate',
            'export', 'doctor']
 
 # %% ../nbs/api/tasks.ipynb #d96948e3
-import importlib, inspect, io, json, os, platform, sys, time
+import hashlib, importlib, inspect, io, json, os, platform, sys, time
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from . import __version__, checks, clinic, fetch, formats, handwriting, models
 from . import processes, resnet, sgd
-from .data import Batches, as_rows, hold_out, load_split
+from .data import Batches, as_rows, load_split
 
 # %% ../nbs/api/tasks.ipynb #8efa80ow
 _OWN = {"tiny": ("train", "valid"), "sample": ("train", "valid"), "full": ("training", "testing")}
@@ -38,12 +38,11 @@ def load_data(
     if "train" not in parts:
         raise ValueError(f"{data} holds only a part to judge by: give the images to learn from, "
                          "too.")
-    train = labelled(data, "train")
-    if "test" in parts: return train, labelled(data, "test")
-    if len(train[0]) < 5:
-        raise ValueError(f"{data} holds {len(train[0])} images: give five, to hold some out.")
-    x, y, xv, yv = hold_out(*train)
-    return (x, y), (xv, yv)
+    x, y = _mixed(*labelled(data, "train"))
+    if "test" in parts: return (x, y), labelled(data, "test")
+    if len(x) < 5: raise ValueError(f"{data} holds {len(x)} images: give five, to hold some out.")
+    held = _held_out(data, x, y)
+    return (x[~held], y[~held]), (x[held], y[held])
 
 # %% ../nbs/api/tasks.ipynb #8eflab02
 def labelled(
@@ -55,6 +54,22 @@ def labelled(
     if labels is None: raise ValueError(f"{data} has images and no labels: give data with both.")
     return images, labels
 
+# %% ../nbs/api/tasks.ipynb #he1d0ut1
+def _mixed(images, labels): # some methods take the first so many
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(1337))
+    return images[order], labels[order]
+
+def _held_out(data, images, labels): # which, bool (n,): about a fifth, by what each image shows
+    def number(image): return int.from_bytes(hashlib.blake2b(image, digest_size=7).digest(), "big")
+    shown = torch.tensor([number(image) for image in images.contiguous().numpy()])
+    held, classes = shown < 2**56//5, [labels == label for label in labels.unique()]
+    for own in classes: held[own] &= ~held[own].all() # what nobody learned, nobody can judge
+    if held.any(): return held
+    several = [shown[own].min() for own in classes if len(shown[own].unique()) > 1]
+    if several: return shown == min(several)
+    raise ValueError(f"{data} holds one image of each class: give more, so that one can be held "
+                     "out to judge by.")
+
 # %% ../nbs/api/tasks.ipynb #aa407939
 def _parts(path): # which it names; what is not named is there to learn from
     both = ["train", "test"]
@@ -62,7 +77,7 @@ def _parts(path): # which it names; what is not named is there to learn from
         named = [part for part in both
                  if formats._own_folders(path, part) or formats._own_idx(path, part)]
         return named or ["train"]
-    return both if path.suffix == ".npz" and formats._has_parts(path) else ["train"]
+    return both if path.suffix.lower() == ".npz" and formats._has_parts(path) else ["train"]
 
 def _named(data): # one of the course's, or a path
     return data if isinstance(data, str) and data in _OWN else checks.file(data, "data")
@@ -88,6 +103,29 @@ def _described(images, labels):
     return {"images": len(images), "size": list(images.shape[1:]), "classes": counts,
             "mean": round(images.float().mean().item(), 2)}
 
+# %% ../nbs/api/tasks.ipynb #0r1g1n01
+def _origin(data, images): # what has to be known of data of one's own when the model is used
+    if data in _OWN: return {}
+    return {"as_given": not _as_mnist(images),
+            "by_order": bool(formats._named_folders(Path(data)))} # its numbers mean nothing else
+
+def _as_mnist(images): # are they as `handwriting.prepare` makes them?
+    some = images[torch.linspace(0, len(images) - 1, min(50, len(images))).long()]
+    return sorted(map(_off_prepared, some))[len(some)//2] < 30
+
+def _off_prepared(image): # how much preparing changes it, in grey values
+    try: return float((handwriting.prepare(image).float() - image.float()).abs().mean())
+    except ValueError: return 255.
+
+# %% ../nbs/api/tasks.ipynb #asnumb01
+def _must_be_numbered(model, data, theirs): # alike, where one has names and the other has none
+    words = theirs and data not in _OWN and formats._named_folders(Path(data))
+    if not words and not (model.names and (model.data or {}).get("by_order")): return
+    said = (f"{data} calls its classes {', '.join(words[:12])}, and {model.name} knows numbers"
+            if words else f"{model.name} learned {', '.join(model.names[:12])}, and {data} has "
+            "numbers")
+    raise ValueError(f"{said}: nobody can tell which is which. Call the folders by the numbers.")
+
 # %% ../nbs/api/tasks.ipynb #079f1dab
 @processes.together()
 def train(
@@ -106,7 +144,7 @@ def train(
     if checkpoint is not None: models._must_go_on(method)
     (fit_on, judge), names, start = load_data(data), _names(data), time.perf_counter()
     model.fit(*fit_on, valid=judge, checkpoint=checkpoint, names=names)
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start; model.data |= _origin(data, fit_on[0])
     if save is not None and processes.is_first(): model.save(save)
     done = {"method": method, "seed": seed, "settings": model.settings, "data": str(data),
             **evaluate(model, judge), "trained_on": model.data, "seconds": round(seconds, 2),
@@ -162,6 +200,7 @@ def evaluate(
     n, k = len(labels), int(right.sum())
     each = {c: round(right[labels == c].float().mean().item(), 4) for c in labels.unique().tolist()}
     done = {"accuracy": k/n, "range": _wilson(k, n), "n": n, "wrong": n - k, "classes": each}
+    if strange := n - int(known.sum()): done["unlearned"] = strange # counted as wrong
     return done | ({"names": {c: model.named(c) for c in each if c in model.classes}}
                    if model.names else {})
 
@@ -173,7 +212,9 @@ def _to_judge(model, data): # images and labels
 
 def _as_learned(model, data, labels): # the same names have the same numbers as in training
     theirs = _names(data)
-    if not theirs or not model.names: return labels
+    if not theirs or not model.names:
+        _must_be_numbered(model, data, theirs)
+        return labels
     ours = dict(zip(model.names, model.classes.tolist(), strict=True))
     called = {k: theirs.get(k, str(k)) for k in labels.unique().tolist()}
     if new := [name for name in called.values() if name not in ours]:
@@ -200,26 +241,35 @@ def pictures(
         if str(checks.file(file)) == "-": yield "-", _standard_input()
         elif Path(file).is_dir():
             endings = formats._PICTURES
-            found = sorted(f for f in Path(file).rglob("*") if f.suffix.lower() in endings)
+            found = sorted(f for f in Path(file).rglob("*") if f.suffix.lower() in endings
+                           and not f.name.startswith("."))
             if not found: yield str(file), FileNotFoundError(f"{file} holds no pictures.")
             for one in found: yield str(one), one
         else: yield str(file), Path(file)
 
 # %% ../nbs/api/tasks.ipynb #26ef2f9a
-def _prepared(picture): # uint8, (28, 28)
+def _prepared(picture, as_given=False): # uint8, (28, 28)
     if isinstance(picture, Exception): raise picture
     if isinstance(picture, bytes):
-        return handwriting.prepare(handwriting._opened(io.BytesIO(picture), "The input"))
-    return handwriting.prepare(picture)
+        picture = handwriting._opened(io.BytesIO(picture), "The input")
+    if not as_given: return handwriting.prepare(picture)
+    if isinstance(picture, Path): picture = handwriting._opened(picture)
+    if picture.size != (28, 28):
+        raise ValueError(f"The picture has {'x'.join(map(str, picture.size))} pixels, and this "
+                         "model learned from images of 28x28 that are not as MNIST's: give such "
+                         "images, made in the same way.")
+    return torch.from_numpy(formats._grey_values(picture))
 
+# %% ../nbs/api/tasks.ipynb #pr3d1ct2
 def predict(
     model,          # of `models`, trained; or the path of a saved one
     files:Iterable, # as for `pictures`
 )->Iterator[dict]:  # file, class, its name if it has one, and probabilities; or file and error
     "What a model reads in pictures of any size."
     if not isinstance(model, models.Model): model = models.load(model)
+    as_given = (model.data or {}).get("as_given", False)
     for name, picture in pictures(files):
-        try: image = _prepared(picture)
+        try: image = _prepared(picture, as_given)
         except (ValueError, TypeError, OSError, SyntaxError, Image.DecompressionBombError) as e:
             yield {"file": name, "error": str(e)}
             continue
@@ -239,6 +289,9 @@ def submit(
     "Read Kaggle's test images and write what they are."
     _must_be_places((checks.file(out),), model, checks.file(test))
     if not isinstance(model, models.Model): model = models.load(model)
+    if (model.data or {}).get("by_order"):
+        raise ValueError(f"{model.name} learned {', '.join(model.names[:12])}, and a submission "
+                         "holds numbers: call the folders by the numbers, and train again.")
     images, labels = formats.read(Path(test))
     if labels is not None:
         raise ValueError(f"{test} has labels: give the images that are to be read, as Kaggle's "
@@ -309,9 +362,8 @@ class _Whole(nn.Module): # from grey values to probabilities
         x = (images.float() - self.subtract)/self.divide
         x = x.flatten(1) if self.rows else x[:, None].expand(-1, self.channels, -1, -1)
         scores = self.net(x)
-        if not self.two: return scores.softmax(1)[:, :self.c]
-        p = scores.sigmoid()
-        return torch.cat([p, 1 - p], 1)
+        p = scores.sigmoid() if self.two else scores.softmax(1)[:, :self.c]
+        return torch.cat([p, 1 - p], 1) if self.two else p/p.sum(1, keepdim=True)
 
 # %% ../nbs/api/tasks.ipynb #d110a3e4
 def export(
@@ -327,24 +379,29 @@ def export(
     except ImportError as e:
         raise ValueError(f"ONNX needs {e.name}: pip install \"mnist_course[onnx]\".") from e
     whole, images = _Whole(model), torch.arange(9*784).reshape(9, 28, 28).mul(7).byte()
-    raw = _as_onnx(whole, images[:3])
+    raw = _as_onnx(whole, images[:3], model)
     session = onnxruntime.InferenceSession(raw, providers=["CPUExecutionProvider"])
     theirs, = session.run(None, {"images": images.numpy()})
-    with torch.no_grad(): gap = float((whole(images) - torch.from_numpy(theirs)).abs().max())
+    gap = float((model.predict_proba(images) - torch.from_numpy(theirs)).abs().max())
     if not gap < 1e-4: raise ValueError(f"onnxruntime differs by {gap}: {out} is not written.")
     with fetch.whole(Path(out)) as half: half.write_bytes(raw)
     return gap
 
 # %% ../nbs/api/tasks.ipynb #426616cf
-def _as_onnx(whole, images): # for any number of images
+def _as_onnx(whole, images, model): # for any number of images
     import logging, warnings
+
+    from onnx.helper import set_model_props
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(whole.eval(), (images,), dynamo=True, verbose=False,
                                     input_names=["images"], output_names=["probabilities"],
                                     dynamic_shapes={"images": {0: torch.export.Dim("n")}})
-    return program.model_proto.SerializeToString()
+    written, about = program.model_proto, {"classes": model.classes.tolist(), "names": [
+        model.named(c) for c in model.classes.tolist()]}
+    set_model_props(written, {k: json.dumps(v) for k, v in about.items()})
+    return written.SerializeToString()
 
 # %% ../nbs/api/tasks.ipynb #2870804a
 def doctor()->list[tuple[str, str, str]]: # what, how it is, what to do if anything

@@ -1003,10 +1003,10 @@ def test_classes_count_alike_in_both_parts(tmp_path):
 
 
 def test_a_file_whose_name_begins_with_test_is_no_part_to_judge_by(tmp_path):
-    for i in range(10): picture(tmp_path/str(i%2)/f"{i}.png", np.zeros((28, 28), np.uint8))
+    for i in range(10): picture(tmp_path/str(i%2)/f"{i}.png", np.full((28, 28), i, np.uint8))
     (tmp_path/"test_notes.txt").write_text("none")
     (x, _), (xv, _) = tasks.load_data(str(tmp_path))
-    assert (len(x), len(xv)) == (8, 2)
+    assert len(x) + len(xv) == 10 and len(xv) > 0
 
 
 @pytest.mark.parametrize("array, said", [

@@ -1,4 +1,5 @@
 "What a second look found: silent, lost or with a traceback once; each met by its cause since."
+import json
 import os
 import threading
 
@@ -9,6 +10,7 @@ from mnist_course import (
     capstone,
     cli,
     exercises,
+    figures,
     formats,
     handwriting,
     marking,
@@ -253,3 +255,213 @@ def test_a_closed_standard_input_is_told(monkeypatch):
     model = models.make("nearest_mean_l1").fit(grey(20), torch.arange(20) % 10)
     found, = tasks.predict(model, ["-"])
     assert "There is no standard input" in found["error"]
+
+
+# --- data of one's own, from training to use ---
+
+def strokes(path, *names, n=20, paper=0): # as MNIST has them if paper is 0: a bar for each class
+    g = torch.Generator().manual_seed(1)
+    for k, name in enumerate(names):
+        (path/name).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            image = np.zeros((28, 28), np.uint8)
+            length, wide = 12 + int(torch.randint(0, 9, (1,), generator=g)), 2 + i % 3
+            image[14 - length//2:14 + length//2, 14 - wide:14 + wide] = 200 + i
+            if k: image = image.T
+            Image.fromarray(abs(paper - image.astype(int)).astype(np.uint8)).save(
+                path/name/f"{name}{i}.png")
+    return path
+
+
+@pytest.mark.parametrize("paper", [0, 255])
+def test_pictures_are_taken_as_in_training(tmp_path, paper):
+    strokes(tmp_path/"a", "lying", "standing", paper=paper)
+    tasks.train("nearest_mean_l2", tmp_path/"a", save=tmp_path/"model")
+    model = models.load(tmp_path/"model")
+    assert model.data["as_given"] == bool(paper)
+    found = list(tasks.predict(tmp_path/"model", [tmp_path/"a"]))
+    assert len(found) == 40
+    for one in found: assert one["name"] == os.path.basename(os.path.dirname(one["file"]))
+    Image.new("L", (60, 50), 200).save(tmp_path/"large.png")
+    one, = tasks.predict(model, [tmp_path/"large.png"])
+    assert ("60x50 pixels" if paper else "No digit found") in one["error"]
+
+
+def test_raw_bytes_are_taken_as_in_training(tmp_path):
+    strokes(tmp_path, "lying", "standing", paper=255)
+    file = tmp_path/"lying"/"lying3.png"
+    expected = torch.from_numpy(np.array(Image.open(file)))
+    assert torch.equal(tasks._prepared(file.read_bytes(), True), expected)
+    assert torch.equal(tasks._prepared(file, True), expected)
+    with pytest.raises(ValueError, match="There is no file"):
+        tasks._prepared(tmp_path/"none.png", True)
+
+
+def test_what_was_learned_from_is_not_judged_when_the_folder_grows(tmp_path):
+    g = torch.Generator().manual_seed(2)
+    def add(begin, end):
+        for i in range(begin, end):
+            image = torch.randint(0, 256, (28, 28), dtype=torch.uint8, generator=g).numpy()
+            (tmp_path/str(i % 2)).mkdir(exist_ok=True)
+            for copy in range(1 + (i % 5 == 0)):
+                Image.fromarray(image).save(tmp_path/str(i % 2)/f"{9*i % 31}{i}{copy}.png")
+    def sides(): return [{x.numpy().tobytes() for x in part[0]}
+                         for part in tasks.load_data(tmp_path)]
+    add(0, 50)
+    learned, judged = sides()
+    assert not learned & judged and 4 <= len(judged) <= 16 # copies stand on one side
+    add(50, 80)
+    learned_more, judged_more = sides()
+    assert not learned & judged_more and not judged & learned_more
+    assert len(learned_more) + len(judged_more) == 80
+
+
+def test_a_class_with_one_image_is_learned_and_none_is_lost():
+    x = grey(30)
+    for seed in range(20):
+        y = torch.arange(30) % 2
+        y[seed] = 7
+        held = tasks._held_out("here", x, y)
+        assert not held[seed] and held.any() and set(y[~held].tolist()) == {0, 1, 7}
+    few = tasks._held_out("here", x[:5], torch.tensor([0, 0, 1, 1, 2]))
+    assert few.any() and not few[4] and len(few[:4].nonzero()) < 4
+    with pytest.raises(ValueError, match="one image of each class"):
+        tasks._held_out("here", x[:5], torch.arange(5))
+
+
+def test_images_of_ones_own_come_mixed(tmp_path): # python_net takes the first 5,000
+    formats.write_csv(tmp_path/"a.csv", grey(60), torch.arange(60)//30)
+    (_, y), _ = tasks.load_data(tmp_path/"a.csv")
+    assert 0 < y[:20].sum() < 20
+
+
+def test_numbers_are_not_taken_for_names(tmp_path):
+    words = strokes(tmp_path/"a", "three", "seven")
+    tasks.train("nearest_mean_l1", words, save=tmp_path/"words")
+    x, y = formats.read(words)
+    formats.write_csv(tmp_path/"numbers.csv", x, 3 + 4*(1 - y))
+    formats.write_csv(tmp_path/"test.csv", x)
+    numbers = models.make("nearest_mean_l1").fit(x, 3 + 4*(1 - y))
+    with pytest.raises(ValueError, match="learned seven, three, and .* has numbers: nobody"):
+        tasks.evaluate(tmp_path/"words", tmp_path/"numbers.csv")
+    with pytest.raises(ValueError, match="calls its classes seven, three, and .* knows numbers"):
+        tasks.evaluate(numbers, words)
+    with pytest.raises(ValueError, match="a submission holds numbers"):
+        tasks.submit(tmp_path/"words", tmp_path/"test.csv", tmp_path/"out.csv")
+    assert not (tmp_path/"out.csv").exists()
+    assert tasks.evaluate(tmp_path/"words", words)["accuracy"] == 1
+    assert tasks.submit(numbers, tmp_path/"test.csv", tmp_path/"out.csv") == 40
+
+
+def test_names_that_a_list_gives_to_numbers_leave_the_numbers(tmp_path):
+    (tmp_path/"classes.txt").write_text("0 ant\n1 bee\n")
+    x, y = grey(40), torch.arange(40) % 2
+    formats.write_csv(tmp_path/"a.csv", x, y)
+    formats.write_csv(tmp_path/"test.csv", x)
+    tasks.train("nearest_mean_l1", tmp_path/"a.csv", save=tmp_path/"model")
+    assert models.load(tmp_path/"model").names == ["ant", "bee"]
+    assert tasks.submit(tmp_path/"model", tmp_path/"test.csv", tmp_path/"out.csv") == 40
+
+
+def test_images_of_classes_not_learned_are_counted_aloud(tmp_path, capsys):
+    x, y = grey(40), torch.arange(40) % 4
+    model = models.make("nearest_mean_l1").fit(x[y < 2], y[y < 2])
+    assert tasks.evaluate(model, (x, y))["unlearned"] == 20
+    assert "unlearned" not in tasks.evaluate(model, (x[y < 2], y[y < 2]))
+    model.save(tmp_path/"model")
+    formats.write_csv(tmp_path/"a.csv", x, y)
+    assert cli.main(["evaluate", str(tmp_path/"model"), str(tmp_path/"a.csv")]) == 0
+    assert "of these are of classes that it has not learned" in capsys.readouterr().out
+
+
+def test_what_a_mac_and_a_phone_leave_in_a_folder(tmp_path):
+    folders(tmp_path, "3", "8")
+    (tmp_path/"3"/"._30.png").write_bytes(b"\0\5\x16\7" + bytes(60)) # what a Mac notes
+    (tmp_path/".trash").mkdir()
+    (tmp_path/".trash"/"1.png").write_bytes((tmp_path/"3"/"30.png").read_bytes()
+                                            if (tmp_path/"3"/"30.png").exists() else b"")
+    assert formats.read(tmp_path)[0].shape == (16, 28, 28)
+    assert all("._" not in name for name, _ in tasks.pictures([tmp_path/"3"]))
+    (tmp_path/"5").mkdir()
+    (tmp_path/"5"/"IMG_1.HEIC").write_bytes(b"x")
+    with pytest.raises(formats.FormatError, match="IMG_1.HEIC is of a kind that is not read"):
+        formats.read(tmp_path)
+
+
+def test_capitals_in_names_change_nothing(tmp_path):
+    folders(tmp_path/"Train", "3", "8"), folders(tmp_path/"TEST", "3", "8", n=2)
+    assert {k: v["images"] for k, v in tasks.describe(tmp_path).items() if k != "data"} == {
+        "train": 16, "test": 4}
+    formats.write_csv(tmp_path/"A.CSV", grey(3), [1, 2, 3])
+    np.savez(open(tmp_path/"B.NPZ", "wb"), images=grey(3), labels=np.arange(3))
+    for name in "A.CSV", "B.NPZ": assert len(formats.read(tmp_path/name)[0]) == 3
+
+
+def test_onnx_gives_the_models_own_probabilities_and_says_of_what(tmp_path):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    x, y = grey(300), torch.arange(300) % 2*4 + 3
+    model = models.make("mlp", n_epochs=1).fit(x, y, names={3: "three", 7: "seven"})
+    tasks.export(model, tmp_path/"a.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path/"a.onnx"),
+                                           providers=["CPUExecutionProvider"])
+    found, = session.run(None, {"images": x[:50].numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), model.predict_proba(x[:50]))
+    said = {p.key: p.value for p in onnx.load(str(tmp_path/"a.onnx")).metadata_props}
+    assert said == {"classes": "[3, 7]", "names": '["three", "seven"]'}
+
+
+# --- pictures, figures, marks ---
+
+def test_two_digits_or_a_frame_are_no_digit():
+    digit = np.full((200, 120), 230, np.uint8)
+    digit[40:160, 50:70] = 30
+    assert handwriting.prepare(digit).any()
+    with pytest.raises(ValueError, match="two digits"):
+        handwriting.prepare(np.hstack([digit, digit]))
+    digit[:4], digit[-4:], digit[:, :4], digit[:, -4:] = 20, 20, 20, 20
+    with pytest.raises(ValueError, match="a frame around"): handwriting.prepare(digit)
+
+
+def test_printed_figures_are_read_by_their_last_digit():
+    for text in "9.8e-1", "0.98 ", "98e-2":
+        assert figures.counts_behind(text, 100) == [98] == figures.counts_behind("0.98", 100)
+    assert figures.counts_behind("1e-2", 100) == [1]
+    assert figures.printed_by("0.5 ", [.53]) == figures.printed_by("0.5", [.53]) == [0]
+    for text in "nan", "98%", "", "0,98":
+        with pytest.raises(ValueError, match="printed figure is text"):
+            figures.counts_behind(text, 9)
+    with pytest.raises(ValueError, match="from 0 to 1"): figures.counts_behind("inf", 9)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_run_that_failed_is_no_figure(bad):
+    with pytest.raises(ValueError, match="finite"): figures.summarise([.9, bad, .8])
+    with pytest.raises(ValueError, match="finite"): figures.paired_difference([.9, bad], [.8, .7])
+
+
+def test_no_count_is_nearly_right():
+    for key in "08.4", "10.5", "14.5":
+        ex = exercises.exercise(key)
+        for off in 1, -1, 1.: assert not exercises.judge(ex, ex.answer + off).passed
+        assert exercises.judge(ex, ex.answer).passed
+        assert exercises.judge(ex, float(ex.answer)).passed
+    assert exercises.differs(2.0000001, 2) is None and exercises.differs(float("inf"), 2)
+
+
+def marks_of(tmp_path, *cells):
+    book = {"cells": [{"cell_type": "code", "source": source} for source in
+                      ["from mnist_course.exercises import check", *cells]]}
+    (tmp_path/"book.ipynb").write_text(json.dumps(book), encoding="utf-8-sig")
+    return {m.exercise: m for m in marking.mark_workbook(tmp_path/"book.ipynb", "a")}
+
+
+def test_what_only_a_notebook_has_does_not_cost_the_marks(tmp_path):
+    cells = ["display('x')\nget_ipython().run_line_magic('matplotlib', 'inline')\n"
+             "check('00.5', 44)", "check?\nif True:\n    !ls\nfiles = !ls\ncheck('00.2', (5, 5))",
+             "import asyncio\nawait asyncio.sleep(0)\ninput('?')\ncheck('01.5', 'b and a')",
+             "missing\ncheck('03.2', 3)", "answer = ...\ncheck('00.5', answer)"]
+    found = marks_of(tmp_path, *cells)
+    assert [found[key].result for key in ("00.5", "00.2", "01.5")] == ["right"]*3
+    assert found["03.2"].result == "not attempted"
+    assert "Never checked: its cell raises NameError in line 1" in found["03.2"].message
