@@ -969,7 +969,8 @@ def servers(place, rng, n):
 def command(*words, cwd=None, before="", of="sys.argv[1:]"):
     "The command as a terminal starts it; it says when its own code begins, and when that is done."
     says, told = os.pipe()
-    lines = f"""import os, sys; {before}
+    lines = f"""import os, signal, sys; {before}
+signal.signal(signal.SIGINT, signal.default_int_handler) # a job in the background ignores it
 os.write({told}, b"begun ")
 from mnist_course.__main__ import main
 status = main({of})
@@ -1037,7 +1038,7 @@ def ctrl_c_running(place, rng, n):
         process = command("run", "01", cwd=clone)
         time.sleep(rng.uniform(.5, 9))
         kernels = psutil.Process(process.pid).children(recursive=True)
-        end = interrupted(process, 0)
+        end = interrupted(process, .05)
         _, alive = psutil.wait_procs(kernels, timeout=5)
         if alive: end = "left behind", "a kernel"
         if nb.read_bytes() != whole or list(clone.rglob("*.part")): end = "left behind", "a half"
